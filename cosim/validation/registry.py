@@ -1,0 +1,30 @@
+"""Areas of validation by name: what `cosim validate` can compare with reference data."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from workloads.errors import WorkloadError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Name → "module:function" of `function(path: Path | None) -> dict`; imported when asked for.
+AREAS: Mapping[str, str] = {
+    "contention": "cosim.validation.contention:validate_contention",
+    "workloads": "cosim.validation.workloads:validate_workloads",
+}
+
+
+def validate(area: str, path: Path | None = None) -> dict[str, Any]:
+    """Run the comparison of an area against the data at `path`, or against what ships when it is None.
+
+    The result has the keys area, n, metrics, rows and passed. Raises WorkloadError for an unknown area or bad data.
+    """
+    if area not in AREAS:
+        raise WorkloadError(f"there is no area {area!r} to validate; {suggest(area, AREAS)}")
+    module, function = AREAS[area].split(":")
+    result: dict[str, Any] = getattr(import_module(module), function)(path)
+    return result

@@ -1,0 +1,142 @@
+"""Ops as columns of numbers: what a device kind costs in one call. Equal signatures appear once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads.errors import WorkloadError
+from workloads.graph import Op, OpKind, TensorKind, Workload
+
+Ints = NDArray[np.int64]
+
+# Largest count of one op: at 32 bits an element its bits still fit an int64.
+_LIMIT = 2**58
+
+COLUMNS = (
+    "kind",
+    "groups",
+    "m",
+    "k",
+    "n",
+    "dynamic",
+    "n_vector_ops",
+    "special",
+    "weight_elements",
+    "input_elements",
+    "output_elements",
+    "weight_bits",
+    "activation_bits",
+)
+
+
+@dataclass(frozen=True)
+class OpTable:
+    """Distinct op signatures, one row each; every column is int64 of shape [n_rows].
+
+    `kind` is an `OpKind`; groups, m, k, n describe the grouped GEMM (0 where there is none);
+    `dynamic` is 1 when operand B is an activation, counted then in `weight_elements` with
+    `weight_bits` equal to `activation_bits`; element counts are unique elements, read or written once.
+    `row_of_op[n_ops]` gives the row of each op of the workload, `n_repeats` how often a row occurs.
+    """
+
+    kind: Ints
+    groups: Ints
+    m: Ints
+    k: Ints
+    n: Ints
+    dynamic: Ints
+    n_vector_ops: Ints
+    special: Ints
+    weight_elements: Ints
+    input_elements: Ints
+    output_elements: Ints
+    weight_bits: Ints
+    activation_bits: Ints
+    row_of_op: Ints
+    n_repeats: Ints
+
+    def __len__(self) -> int:
+        """Return the number of distinct signatures."""
+        return int(self.kind.size)
+
+    @property
+    def n_macs(self) -> Ints:
+        """Multiply-accumulates of each row."""
+        return np.asarray(self.groups * self.m * self.k * self.n, dtype=np.int64)
+
+    @property
+    def weight_bytes(self) -> Ints:
+        """Bytes of operand B of each row, packed."""
+        return -(-self.weight_elements * self.weight_bits // 8)
+
+    @property
+    def input_bytes(self) -> Ints:
+        """Bytes of all other activations read by each row, packed."""
+        return -(-self.input_elements * self.activation_bits // 8)
+
+    @property
+    def output_bytes(self) -> Ints:
+        """Bytes written by each row, packed."""
+        return -(-self.output_elements * self.activation_bits // 8)
+
+    @classmethod
+    def from_workload(cls, workload: Workload) -> OpTable:
+        """Collect the distinct signatures of a workload, in order of first appearance.
+
+        Raises WorkloadError when a count of some op does not fit 64 bits.
+        """
+        rows: dict[tuple[int, ...], int] = {}
+        row_of_op = [rows.setdefault(_signature(op, workload), len(rows)) for op in workload.ops]
+        if any(max(*row, row[1] * row[2] * row[3] * row[4]) >= _LIMIT for row in rows):
+            raise WorkloadError(f"{workload.name}: an op has more than {_LIMIT} elements or MACs; choose a smaller batch or size")
+        table = np.array(list(rows), dtype=np.int64).reshape(len(rows), len(COLUMNS))
+        columns = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(COLUMNS)}
+        index = np.array(row_of_op, dtype=np.int64)
+        return cls(**columns, row_of_op=index, n_repeats=np.bincount(index, minlength=len(rows)).astype(np.int64))
+
+
+def _signature(op: Op, workload: Workload) -> tuple[int, ...]:
+    """Return the numbers in the order of COLUMNS: all that a device may know of an op."""
+    tensors = workload.tensors
+    gemm = op.gemm
+    dynamic = bool(gemm and gemm.dynamic)
+    activation_bits = _activation_bits(op, workload)
+    weight_bits = activation_bits
+    inputs = [tensors[name] for name in op.inputs]
+    weight_elements = op.n_weight_elements
+    if op.weights and not dynamic:
+        weight_bits = tensors[op.weights[0]].bits
+    if dynamic and len(inputs) > 1:
+        weight_elements = inputs.pop(1).n_elements
+    return (
+        int(op.kind),
+        gemm.groups if gemm else 0,
+        gemm.m if gemm else 0,
+        gemm.k if gemm else 0,
+        gemm.n if gemm else 0,
+        int(dynamic),
+        op.n_vector_ops,
+        int(op.special),
+        weight_elements,
+        sum(tensor.n_elements for tensor in inputs),
+        sum(tensors[name].n_elements for name in op.outputs),
+        weight_bits,
+        activation_bits,
+    )
+
+
+def _activation_bits(op: Op, workload: Workload) -> int:
+    """Return the width of the op's data: its first output that is not an index."""
+    for name in (*op.outputs, *op.inputs):
+        tensor = workload.tensors[name]
+        if tensor.kind is not TensorKind.INDEX:
+            return tensor.bits
+    return workload.tensors[op.outputs[0]].bits
+
+
+def is_matmul(table: OpTable) -> NDArray[np.bool_]:
+    """Rows that run on a MAC array."""
+    return np.asarray(table.kind == int(OpKind.MATMUL))
