@@ -1,0 +1,1 @@
+"""What computes it: devices, memories and links built from sourced specs, and their cost kernels."""

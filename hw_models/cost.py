@@ -1,0 +1,121 @@
+"""What happens inside a device for each (spec, op): the seam between hardware models and the engine.
+
+A device reports what it spends inside itself and how many bytes of each operand cross its port. Which
+memory serves an operand, and all link, shared-SRAM, DRAM and standby energy, is charged by the engine:
+no joule has two owners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads.errors import MappingError
+
+Floats = NDArray[np.float64]
+Category = Literal["compute", "convert", "memory", "link", "static", "idle"]
+OPERANDS = ("weight", "input", "output")
+WEIGHT, INPUT, OUTPUT = range(3)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """An uncertain quantity: its true value lies within value / factor ... value * factor with 90 % probability.
+
+    Spreads of one name move together, wherever they appear (a scaling law is right or wrong for all).
+    """
+
+    name: str
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A consumer of energy inside a device: "mac", "adc", "buffer"... with what its number rests on."""
+
+    name: str
+    category: Category
+    spreads: tuple[Spread, ...] = ()
+    assumed: bool = False
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """Costs of all distinct ops on all specs of one device kind.
+
+    supported [n_specs, n_ops] bool
+    latency_s [n_specs, n_ops]  time inside the device when no memory limits it, `fixed_s` included
+    fixed_s   [n_specs, n_ops]  part of the latency that overlaps with no transfer (launch, pipeline fill)
+    energy_j  [n_specs, n_ops, n_components]  dynamic energy inside the device; components[spec][component]
+    n_bytes   [n_specs, n_ops, 3]  bytes of weight, input and output that cross the device's port
+    limit     [n_specs, n_ops] int8  index into `limits`: what sets latency_s
+    latency_spreads[spec]  what makes latency_s uncertain
+    For devices that hold weights (compute in memory), else zero:
+    n_arrays  [n_specs, n_ops]  arrays that the op's weights occupy
+    program_s, program_j [n_specs, n_ops]  time and energy to write them once
+    compute_weight_bits, compute_activation_bits [n_specs, n_ops] int64  bits the device really uses
+    Unsupported entries are inf in latency_s and zero elsewhere.
+    """
+
+    components: Sequence[tuple[Component, ...]]
+    limits: tuple[str, ...]
+    supported: NDArray[np.bool_]
+    latency_s: Floats
+    fixed_s: Floats
+    energy_j: Floats
+    n_bytes: Floats
+    limit: NDArray[np.int8]
+    latency_spreads: Sequence[tuple[Spread, ...]]
+    n_arrays: NDArray[np.int64]
+    program_s: Floats
+    program_j: Floats
+    compute_weight_bits: NDArray[np.int64]
+    compute_activation_bits: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        """Refuse tables whose shapes disagree or whose numbers are not physical."""
+        shape = self.supported.shape
+        n_components = self.energy_j.shape[2]
+        for name in ("latency_s", "fixed_s", "limit", "n_arrays", "program_s", "program_j"):
+            if getattr(self, name).shape != shape:
+                raise MappingError(f"cost table: {name} has shape {getattr(self, name).shape}, expected {shape}")
+        if self.energy_j.shape[:2] != shape or self.n_bytes.shape != (*shape, 3):
+            raise MappingError(f"cost table: energy_j {self.energy_j.shape} or n_bytes {self.n_bytes.shape} does not fit {shape}")
+        if any(len(parts) != n_components for parts in self.components) or len(self.components) != shape[0]:
+            raise MappingError("cost table: one component list for each spec, as long as the last axis of energy_j")
+        if not np.isfinite(self.latency_s[self.supported]).all() or (self.latency_s < self.fixed_s).any():
+            raise MappingError("cost table: a supported op needs a finite latency that is not below its fixed part")
+        if (self.energy_j < 0).any() or (self.n_bytes < 0).any() or (self.fixed_s < 0).any():
+            raise MappingError("cost table: negative energy, bytes or time")
+
+
+def empty_costs(
+    components: Sequence[tuple[Component, ...]],
+    limits: tuple[str, ...],
+    latency_spreads: Sequence[tuple[Spread, ...]],
+    weight_bits: NDArray[np.int64],
+    activation_bits: NDArray[np.int64],
+) -> CostTable:
+    """Return a table of the right shapes in which nothing is supported, for a device kind to fill in."""
+    shape = (len(components), weight_bits.size)
+    n_components = len(components[0]) if components else 0
+    return CostTable(
+        components=components,
+        limits=limits,
+        supported=np.zeros(shape, dtype=np.bool_),
+        latency_s=np.full(shape, np.inf),
+        fixed_s=np.zeros(shape),
+        energy_j=np.zeros((*shape, n_components)),
+        n_bytes=np.zeros((*shape, 3)),
+        limit=np.zeros(shape, dtype=np.int8),
+        latency_spreads=latency_spreads,
+        n_arrays=np.zeros(shape, dtype=np.int64),
+        program_s=np.zeros(shape),
+        program_j=np.zeros(shape),
+        compute_weight_bits=np.broadcast_to(weight_bits, shape).copy(),
+        compute_activation_bits=np.broadcast_to(activation_bits, shape).copy(),
+    )
