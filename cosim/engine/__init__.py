@@ -1,0 +1,1 @@
+"""How it plays out: the rules of contention, and the engines that follow them."""

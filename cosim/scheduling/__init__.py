@@ -1,0 +1,1 @@
+"""Policies: who runs what, and in which order."""

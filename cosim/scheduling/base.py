@@ -1,0 +1,80 @@
+"""Policies: who runs what, and in which order. One interface; found by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from cosim.scheduling.fixed import plan_from_schedule
+from cosim.scheduling.instance import Instance, Plan, plan_from_times
+from workloads.errors import ScheduleError, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+__all__ = ["Instance", "Plan", "Policy", "make_policy", "plan_from_schedule", "plan_from_times", "policy", "policy_classes"]
+
+
+class Policy(ABC):
+    """Makes a plan of an instance. `argument` is what follows the colon in "name:argument"."""
+
+    name: ClassVar[str]
+    takes_argument: ClassVar[bool] = False
+
+    def __init__(self, argument: str = "") -> None:
+        """Keep the argument; raises ScheduleError if the policy takes none."""
+        if argument and not self.takes_argument:
+            raise ScheduleError(f"policy {self.name!r} takes no argument, but {argument!r} was given; write {self.name!r}")
+        self.argument = argument
+
+    @abstractmethod
+    def plan(self, instance: Instance, rng: np.random.Generator) -> Plan:
+        """Place and order all tasks; whatever is drawn comes from `rng`."""
+
+
+PolicyClass = TypeVar("PolicyClass", bound=type[Policy])
+_POLICIES: dict[str, type[Policy]] = {}
+_BUILT_IN = ("heft", "greedy", "single")
+
+
+def policy(name: str) -> Callable[[PolicyClass], PolicyClass]:
+    """Register a policy class under a name."""
+
+    def register(cls: PolicyClass) -> PolicyClass:
+        cls.name = name
+        _POLICIES[name] = cls
+        return cls
+
+    return register
+
+
+@cache
+def _load_all() -> None:
+    """Import the built-in policies and every entry point of group `cosim.policies`, once."""
+    for module in _BUILT_IN:
+        import_module(f"cosim.scheduling.{module}")
+    for point in entry_points(group="cosim.policies"):
+        point.load()
+
+
+def policy_classes() -> dict[str, type[Policy]]:
+    """Return every policy class by name."""
+    _load_all()
+    return dict(sorted(_POLICIES.items()))
+
+
+def make_policy(text: str) -> Policy:
+    """Return the policy called "name" or "name:argument"; raises ScheduleError with the nearest name when there is none.
+
+    "fixed:FILE" is not made here: its file can be read only with a workload and a chip at hand.
+    """
+    name, _, argument = text.partition(":")
+    classes = policy_classes()
+    if name not in classes:
+        raise ScheduleError(f"policy {name!r} is not known; {suggest(name, (*classes, 'fixed'))}")
+    return classes[name](argument)
