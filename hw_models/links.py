@@ -47,6 +47,11 @@ class Link:
         return self.spec.spread("link", "energy")
 
     @property
+    def time_spreads(self) -> tuple[Spread, ...]:
+        """What makes latency and bandwidth uncertain."""
+        return self.spec.spread("link", "latency", "bandwidth")
+
+    @property
     def assumed(self) -> bool:
         """Whether the energy is declared assumed."""
         return self.spec.is_assumed("energy")
