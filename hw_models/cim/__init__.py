@@ -1,0 +1,1 @@
+"""Compute in memory: macros, converters and cells."""
