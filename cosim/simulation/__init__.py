@@ -1,0 +1,1 @@
+"""Chip + workload + policy + fidelity + seed → ledger and totals."""

@@ -1,0 +1,167 @@
+"""Chip + workload + policy + fidelity + seed: one simulation, from cost tables to result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cosim.engine.problem import Playback
+from cosim.engine.simpy_engine import play
+from cosim.plan import PlannedOp, Schedule, load_schedule
+from cosim.provenance import provenance
+from cosim.scheduling.base import Instance, Plan, make_policy
+from cosim.scheduling.fixed import plan_from_schedule
+from cosim.simulation.accounting import account
+from cosim.simulation.bound import bound_plan, bound_playback
+from cosim.simulation.costs import OpCosts, cost_ops
+from cosim.simulation.critical_path import critical_path
+from cosim.simulation.placed import Placed, instance_of, place
+from cosim.simulation.programming import programming
+from cosim.simulation.residency import Residency, plan_residency
+from cosim.simulation.result import OpRun, Result, busy_by_device, moved_by_memory
+from cosim.simulation.traffic import Traffic, plan_traffic
+from cosim.simulation.uncertainty import Exposure
+from hw_models.chip import Chip
+from workloads.errors import SimulationError, suggest
+from workloads.graph import Workload
+
+# Rung of the fidelity ladder → how the engine shares memories and links.
+FIDELITIES = {"bound": "none", "mapped": "none", "simpy": "fair"}
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """One inference of a workload on a chip.
+
+    policy    name of a policy ("heft", "greedy", "single", "single:NAME"), or "fixed:FILE"
+    fidelity  "bound" (closed-form ceilings), "mapped" (no contention) or "simpy" (shared memories and links)
+    Raises a CosimError where chip, workload, policy or fidelity do not fit together.
+    """
+
+    chip: Chip
+    workload: Workload
+    policy: str = "heft"
+    fidelity: str = "simpy"
+    seed: int = 0
+    weight_bits: int = 8
+    activation_bits: int = 8
+
+    def run(self) -> Result:
+        """Cost, place, play and account."""
+        if self.fidelity not in FIDELITIES:
+            raise SimulationError(f"fidelity {self.fidelity!r} is not known; {suggest(self.fidelity, FIDELITIES)}")
+        workload = self.workload.with_bits(self.weight_bits, self.activation_bits)
+        costs = cost_ops(self.chip, workload)
+        residency = plan_residency(self.chip, workload, costs)
+        traffic = plan_traffic(self.chip, workload, costs, residency)
+        if self.fidelity == "bound":
+            traffic = replace(traffic, n_bytes=traffic.own_bytes)
+        instance = instance_of(self.chip, workload, traffic, residency)
+        plan = self._plan(instance)
+        placed = place(self.chip, workload, costs, traffic, residency, plan, FIDELITIES[self.fidelity])
+        playback = self._play(plan, placed)
+        return self._result(costs, residency, traffic, plan, placed, playback)
+
+    def _plan(self, instance: Instance) -> Plan:
+        if self.fidelity == "bound":
+            return bound_plan(instance)
+        if self.policy.startswith("fixed:"):
+            path = Path(self.policy.removeprefix("fixed:"))
+            schedule = load_schedule(path)
+            return plan_from_schedule(schedule, instance)
+        return make_policy(self.policy).plan(instance, np.random.default_rng(self.seed))
+
+    def _play(self, plan: Plan, placed: Placed) -> Playback:
+        if self.fidelity == "bound":
+            return bound_playback(plan, placed.problem)
+        return play(placed.problem)
+
+    def _result(self, costs: OpCosts, residency: Residency, traffic: Traffic, plan: Plan, placed: Placed, playback: Playback) -> Result:
+        workload = costs.workload
+        if self.fidelity == "bound":
+            placed = _cheapest(self.chip, costs, traffic, placed)
+        book = account(self.chip, costs, traffic, residency, placed, playback, self.fidelity)
+        rows = tuple(book.rows)
+        ops = _op_runs(costs, residency, placed, plan, playback)
+        resident = residency.resident_weights(workload)
+        n_bytes = sum(workload.tensors[name].n_bytes for name in resident)
+        return Result(
+            workload=workload,
+            chip=self.chip,
+            policy=self.policy,
+            fidelity=self.fidelity,
+            seed=self.seed,
+            weight_bits=self.weight_bits,
+            activation_bits=self.activation_bits,
+            rows=rows,
+            ops=ops,
+            latency=_latency(self.chip, costs, traffic, placed, playback),
+            spreads=book.spreads,
+            programming=programming(self.chip, costs, residency),
+            resident_weight_fraction=n_bytes / workload.weight_bytes if workload.weight_bytes else 0.0,
+            busy_s=busy_by_device(tuple(self.chip.devices), ops),
+            memory_bytes=moved_by_memory(self.chip, rows),
+            provenance=provenance(workload, self.chip.digest, seed=self.seed, policy=self.policy, fidelity=self.fidelity),
+        )
+
+
+def _cheapest(chip: Chip, costs: OpCosts, traffic: Traffic, placed: Placed) -> Placed:
+    """Return the bound's placement for energy: each op where it costs least, nothing crossing between devices."""
+    per_byte = np.array([[sum(m.energy_parts_j(1.0, 0.0).values()), sum(m.energy_parts_j(0.0, 1.0).values())] for m in traffic.memories])
+    outside_j = (traffic.own_bytes * per_byte).sum(axis=(2, 3))
+    links_j = np.array([link.energy_j(1.0) for link in chip.links.values()]) * traffic.own_bytes.sum(axis=(2, 3))
+    energy_j = np.where(traffic.supported, costs.device_energy_j + outside_j + links_j, np.inf)
+    device = energy_j.argmin(axis=1)
+    n_bytes = traffic.own_bytes[np.arange(device.size), device]
+    return replace(placed, assignment=device, n_bytes=n_bytes, crosses=np.zeros_like(placed.crosses))
+
+
+def _op_runs(costs: OpCosts, residency: Residency, placed: Placed, plan: Plan, playback: Playback) -> tuple[OpRun, ...]:
+    names = costs.device_names
+    runs = []
+    for i, op in enumerate(costs.workload.ops):
+        d = int(plan.assignment[i])
+        weight_bits, activation_bits = costs.compute_bits(i, d)
+        runs.append(
+            OpRun(
+                name=op.name,
+                op_type=op.op_type,
+                device=names[d],
+                start_s=float(playback.start_s[i]),
+                end_s=float(playback.end_s[i]),
+                limit=placed.limit[i],
+                n_macs=op.n_macs,
+                memory_bytes=float(placed.n_bytes[i].sum()),
+                weight_bits=weight_bits,
+                activation_bits=activation_bits,
+                resident=residency.array_device[i] == d,
+            )
+        )
+    return tuple(runs)
+
+
+def _latency(chip: Chip, costs: OpCosts, traffic: Traffic, placed: Placed, playback: Playback) -> Exposure:
+    """Expose the makespan to what each step of the critical path waits for: a launch, then the longest of its parts."""
+    exposure = Exposure(playback.makespan_s)
+    devices, links = list(chip.devices.values()), list(chip.links.values())
+    by_memory = {f"{memory.name}: {memory.bandwidth_limit}": memory.bandwidth_spreads for memory in chip.memories.values()}
+    for step in critical_path(placed.problem, playback):
+        d = int(placed.problem.assignment[step.op])
+        limit = placed.limit[step.op]
+        if step.edge is not None:
+            exposure.expose(step.duration_s, links[d].time_spreads)
+            continue
+        launch_s = min(step.duration_s, float(traffic.fixed_s[step.op, d]))
+        exposure.expose(launch_s, devices[d].spec.spread(devices[d].name, "launch"))
+        inside = by_memory.get(limit, costs.tables[d].latency_spreads[0])
+        exposure.expose(step.duration_s - launch_s, links[d].time_spreads if limit == "link" else inside)
+    return exposure
+
+
+def schedule_of(result: Result) -> Schedule:
+    """Return the placement of a result in the form that can be saved, edited by hand and replayed: by start, first runs first."""
+    rank = {id(op): n for n, op in enumerate(sorted(result.ops, key=lambda op: op.start_s))}
+    ops = tuple(PlannedOp(op.name, op.device, float(len(rank) - rank[id(op)]), op.start_s, op.end_s) for op in result.ops)
+    return Schedule(result.workload.name, result.chip.name, ops, result.policy)

@@ -1,0 +1,140 @@
+"""Bytes between devices and memories for each op on each device, and the time they take uncontended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosim.simulation.costs import OpCosts
+from cosim.simulation.residency import Residency
+from hw_models.chip import Chip
+from hw_models.cost import INPUT, OUTPUT, WEIGHT
+from hw_models.memory.base import Memory
+from workloads.errors import MappingError
+from workloads.graph import Op, Workload
+
+Floats = NDArray[np.float64]
+READ, WRITE = 0, 1
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Who moves what.
+
+    memories         the chip's memories, in the order of the axis below
+    n_bytes          [n_ops, n_devices, n_memories, 2] read from and written to each memory, all inputs local
+    own_bytes        the same without activations read: what no placement can avoid
+    fixed_s, body_s  [n_ops, n_devices] time that overlaps with nothing, and time inside the device
+    program_s        [n_ops, n_devices] rewriting arrays at each inference (ops whose weights do not stay)
+    """
+
+    memories: tuple[Memory, ...]
+    n_bytes: Floats
+    own_bytes: Floats
+    fixed_s: Floats
+    body_s: Floats
+    program_s: Floats
+    link_bytes_per_s: Floats
+    supported: NDArray[np.bool_]
+
+    def memory_s(self, n_bytes: Floats) -> Floats:
+        """Time each memory needs for [..., n_memories, 2] bytes at its sustained bandwidth."""
+        bandwidth = np.array([memory.bandwidth_bytes_per_s for memory in self.memories])
+        return np.asarray(n_bytes.sum(axis=-1) / bandwidth)
+
+    def uncontended_s(self) -> Floats:
+        """[n_ops, n_devices]: fixed part + the slowest of device, memories and link; inf where unsupported."""
+        transfer_s = np.maximum(self.memory_s(self.n_bytes).max(axis=2), self.n_bytes.sum(axis=(2, 3)) / self.link_bytes_per_s)
+        return np.where(self.supported, self.fixed_s + self.program_s + np.maximum(self.body_s, transfer_s), np.inf)
+
+
+def plan_traffic(chip: Chip, workload: Workload, costs: OpCosts, residency: Residency) -> Traffic:
+    """Split each operand's port traffic over the memories that serve it."""
+    memories = tuple(chip.memories.values())
+    index = {memory.name: i for i, memory in enumerate(memories)}
+    shape = costs.supported.shape
+    n_bytes = np.zeros((*shape, len(memories), 2))
+    input_bytes = np.zeros_like(n_bytes)
+    resident = np.array([[d == device for d in range(shape[1])] for device in residency.array_device]).reshape(shape)
+    for i, op in enumerate(workload.ops):
+        port = costs.n_bytes[i]
+        dynamic = op.gemm is not None and op.gemm.dynamic
+        for memory, share in _weight_shares(op, workload, residency, chip, index).items():
+            target = input_bytes if dynamic else n_bytes
+            target[i, :, memory, READ] += np.where(resident[i], 0.0, port[:, WEIGHT] * share)
+        for memory, share in _input_shares(op, workload, residency, index).items():
+            input_bytes[i, :, memory, READ] += port[:, INPUT] * share
+        for memory, share in _output_shares(op, workload, residency, index).items():
+            n_bytes[i, :, memory, WRITE] += port[:, OUTPUT] * share
+    spare = np.array([device.scratch_arrays for device in chip.devices.values()])
+    holds = np.array([device.n_arrays > 0 for device in chip.devices.values()])
+    reload = holds[None, :] & ~resident & (costs.n_arrays > 0)
+    supported = costs.supported & ~(reload & (spare == 0))
+    _refuse_homeless(chip, workload, costs, supported)
+    copies = np.where(resident, np.array(residency.copies)[:, None], 1)
+    rounds = np.where(reload & (spare > 0), np.ceil(costs.n_arrays / np.maximum(spare, 1)), 1.0)
+    return Traffic(
+        memories=memories,
+        n_bytes=n_bytes + input_bytes,
+        own_bytes=n_bytes,
+        fixed_s=costs.fixed_s,
+        body_s=np.where(costs.supported, costs.latency_s - costs.fixed_s, 0.0) * rounds / copies,
+        program_s=np.where(reload, costs.program_s, 0.0),
+        link_bytes_per_s=np.array([link.bandwidth_bytes_per_s for link in chip.links.values()]),
+        supported=supported,
+    )
+
+
+def _refuse_homeless(chip: Chip, workload: Workload, costs: OpCosts, supported: NDArray[np.bool_]) -> None:
+    """Refuse an op whose only devices hold weights, and have no array left for its own."""
+    lost = np.flatnonzero(~supported.any(axis=1))
+    if lost.size:
+        i = int(lost[0])
+        d = int(np.flatnonzero(costs.supported[i])[0])
+        name, device = costs.device_names[d], list(chip.devices.values())[d]
+        raise MappingError(
+            f"{workload.name} on {chip.name}: the weights of op {workload.ops[i].name!r} ({lost.size} such ops) need "
+            f"{int(costs.n_arrays[i, d])} arrays of {name}, whose {device.n_arrays} are taken by other ops, and no other device "
+            f"runs it; choose fewer bits, more arrays, scratch arrays that are rewritten, or another device beside it"
+        )
+
+
+def _weight_shares(op: Op, workload: Workload, residency: Residency, chip: Chip, index: dict[str, int]) -> dict[int, float]:
+    """Memory → share of operand B's traffic; a dynamic operand comes from where the activation lives."""
+    if op.gemm is not None and op.gemm.dynamic:
+        return {index[residency.home[op.inputs[min(1, len(op.inputs) - 1)]].name]: 1.0}
+    sizes: dict[int, float] = {}
+    for name in op.weights:
+        pinned = chip.shared if name in residency.pinned else None
+        memory = index[(pinned or chip.weights).name]
+        sizes[memory] = sizes.get(memory, 0.0) + workload.tensors[name].n_bytes
+    return _normalized(sizes)
+
+
+def _input_shares(op: Op, workload: Workload, residency: Residency, index: dict[str, int]) -> dict[int, float]:
+    sizes: dict[int, float] = {}
+    for name in stream_inputs(op):
+        memory = index[residency.home[name].name]
+        sizes[memory] = sizes.get(memory, 0.0) + workload.tensors[name].n_bytes
+    return _normalized(sizes)
+
+
+def _output_shares(op: Op, workload: Workload, residency: Residency, index: dict[str, int]) -> dict[int, float]:
+    sizes: dict[int, float] = {}
+    for name in op.outputs:
+        memory = index[residency.home[name].name]
+        sizes[memory] = sizes.get(memory, 0.0) + workload.tensors[name].n_bytes
+    return _normalized(sizes)
+
+
+def stream_inputs(op: Op) -> tuple[str, ...]:
+    """Inputs that count in the input column: all but a dynamic operand B."""
+    dynamic = op.gemm is not None and op.gemm.dynamic and len(op.inputs) > 1
+    return (op.inputs[0], *op.inputs[2:]) if dynamic else op.inputs
+
+
+def _normalized(sizes: dict[int, float]) -> dict[int, float]:
+    total = sum(sizes.values())
+    return {key: size / total for key, size in sizes.items()} if total else dict.fromkeys(sizes, 1.0 / max(1, len(sizes)))

@@ -1,0 +1,63 @@
+"""90 % intervals of totals and of ratios, from the spreads that each number rests on.
+
+First order: each spread name is one independent unknown with 90 % factor f. Its whole exposure (the
+joules or seconds that scale with it) goes up to f and down to 1/f together; deviations of different
+names add in squares (Gaussian error propagation, JCGM 100:2008 equation 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import exp, hypot, log, sqrt
+
+from hw_models.cost import Spread
+
+
+@dataclass(slots=True)
+class Exposure:
+    """A total and, by spread name, the part of it that scales with that spread."""
+
+    total: float = 0.0
+    by_name: dict[str, tuple[float, float]] = field(default_factory=dict)  # name → (factor, exposed part)
+
+    def add(self, amount: float, spreads: Iterable[Spread]) -> None:
+        """Add an amount that scales with each of the spreads."""
+        self.total += amount
+        self.expose(amount, spreads)
+
+    def expose(self, amount: float, spreads: Iterable[Spread]) -> None:
+        """Let an amount already in the total scale with further spreads."""
+        for spread in spreads:
+            factor, part = self.by_name.get(spread.name, (1.0, 0.0))
+            self.by_name[spread.name] = (max(factor, spread.factor), part + amount)
+
+    def interval(self) -> tuple[float, float]:
+        """Return (low, high): total -/+ root of the summed squares of the deviations."""
+        up = hypot(*(part * (factor - 1) for factor, part in self.by_name.values()))
+        down = hypot(*(part * (1 - 1 / factor) for factor, part in self.by_name.values()))
+        return max(0.0, self.total - down), self.total + up
+
+    def ranked(self) -> list[tuple[str, float, float]]:
+        """Return (name, factor, share of the total that rests on it), largest deviation first."""
+        scale = self.total or 1.0
+        rows = [(name, factor, part / scale) for name, (factor, part) in self.by_name.items()]
+        return sorted(rows, key=lambda row: (-(row[1] - 1) * row[2], row[0]))
+
+
+def ratio_interval(new: Exposure, old: Exposure) -> tuple[float, float]:
+    """90 % interval of new.total / old.total; a spread that both rest on moves both and partly cancels."""
+    if old.total <= 0 or new.total <= 0:
+        return 0.0, float("inf")
+    square = 0.0
+    for name in new.by_name.keys() | old.by_name.keys():
+        factor = max(new.by_name.get(name, (1.0, 0.0))[0], old.by_name.get(name, (1.0, 0.0))[0])
+        square += (_log_gain(new, name, factor) - _log_gain(old, name, factor)) ** 2
+    ratio, width = new.total / old.total, exp(sqrt(square))
+    return ratio / width, ratio * width
+
+
+def _log_gain(exposure: Exposure, name: str, factor: float) -> float:
+    """Logarithm of the factor by which the total grows when the named spread goes to its upper end."""
+    part = exposure.by_name.get(name, (1.0, 0.0))[1]
+    return log(1 + part * (factor - 1) / exposure.total)
