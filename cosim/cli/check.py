@@ -1,0 +1,39 @@
+"""`cosim check FILE`: read it as a run would, and say what is wrong and where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from workloads.errors import CosimError
+
+
+@click.command("check")
+@click.argument("file")
+def command(file: str) -> None:
+    """Check a chip or part (.yaml), or a network (.onnx); exit code 2 when it cannot be used."""
+    path = Path(file)
+    if path.suffix == ".onnx":
+        from workloads.registry import load_workload  # noqa: PLC0415
+
+        workload = load_workload(path)
+        for text in workload.notes:
+            click.echo(f"note: {text}")
+        click.echo(f"{file}: ok: {len(workload.ops)} ops, {workload.n_macs:,} MACs, {workload.n_params:,} parameters")
+        return
+    from hw_models.catalog import list_parts, load_chip, resolve_part, unsourced_numbers  # noqa: PLC0415
+    from hw_models.yaml_file import read_yaml  # noqa: PLC0415
+
+    if file in list_parts() or (
+        path.suffix in {".yaml", ".yml"} and "devices" not in read_yaml(path).data and "base" not in read_yaml(path).data
+    ):
+        missing = unsourced_numbers(resolve_part(file).data)
+        what = "part"
+    else:
+        chip = load_chip(file)
+        missing = unsourced_numbers(chip.description)
+        what = f"chip of {len(chip.devices)} devices, {chip.area_m2 * 1e6:.1f} mm2"
+    if missing:
+        raise CosimError(f"{file}: numbers with neither source nor `assumed`: {', '.join(missing)}")
+    click.echo(f"{file}: ok: {what}")

@@ -1,0 +1,56 @@
+"""`cosim compare WORKLOAD --chips A,B[,C]`: chips side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cosim.cli.common import check_out_dir, echo_json, load_inputs, note, warm_up_if_cold, workload_options, write_files
+from workloads.errors import CosimError
+
+
+@click.command("compare")
+@click.argument("workload")
+@click.option("--chips", required=True, metavar="A,B[,C]", help="Chips to compare; the first is the baseline.")
+@workload_options
+def command(
+    workload: str,
+    chips: str,
+    batch: int | None,
+    dims: tuple[tuple[str, int], ...],
+    weight_bits: int,
+    activation_bits: int,
+    fidelity: str,
+    policy: str,
+    seed: int,
+    out_dir: Path,
+    as_json: bool,
+) -> None:
+    """Simulate WORKLOAD on each chip and show where the difference comes from."""
+    from reports.html import compare_files  # noqa: PLC0415
+
+    from cosim.simulation.compare import Comparison  # noqa: PLC0415
+    from cosim.simulation.run import Simulation  # noqa: PLC0415
+    from hw_models.catalog import load_chip  # noqa: PLC0415
+
+    names = [name.strip() for name in chips.split(",") if name.strip()]
+    if len(names) < 2:
+        raise CosimError(f"--chips {chips!r}: name two chips or more, separated by commas")
+    if policy.startswith("fixed:"):
+        raise CosimError("--policy fixed:FILE holds for one chip; use `cosim run`, or a policy by name here")
+    check_out_dir(out_dir)
+    built = [load_chip(name) for name in names]
+    network = load_inputs(workload, batch, dims)
+    for text in network.notes:
+        note(f"note: {text}")
+    warm_up_if_cold()
+    comparison = Comparison(tuple(Simulation(chip, network, policy, fidelity, seed, weight_bits, activation_bits).run() for chip in built))
+    files = write_files(out_dir, compare_files(comparison))
+    if as_json:
+        echo_json({**comparison.summary(), "files": files})
+        return
+    from reports.text import compare_table  # noqa: PLC0415
+
+    click.echo(compare_table(comparison))
+    click.echo("\nWritten: " + ", ".join(files))

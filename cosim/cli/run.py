@@ -1,0 +1,60 @@
+"""`cosim run WORKLOAD --chip CHIP`: simulate and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cosim.cli.common import check_out_dir, echo_json, load_inputs, note, warm_up_if_cold, workload_options, write_files
+
+
+@click.command("run")
+@click.argument("workload")
+@click.option("--chip", required=True, metavar="CHIP", help="A chip of the catalog, or a YAML file.")
+@workload_options
+def command(workload: str, chip: str, **options: Any) -> None:
+    """Simulate WORKLOAD (a zoo name or an .onnx file) on a chip and write its energy report."""
+    run_and_report(workload, chip, **options)
+
+
+def run_and_report(
+    workload: str,
+    chip: str,
+    *,
+    batch: int | None,
+    dims: tuple[tuple[str, int], ...],
+    weight_bits: int,
+    activation_bits: int,
+    fidelity: str,
+    policy: str,
+    seed: int,
+    out_dir: Path,
+    as_json: bool,
+    next_command: str = "",
+) -> None:
+    """Run one simulation, write its report, and print JSON or a table."""
+    from reports.html import run_files  # noqa: PLC0415
+
+    from cosim.plan import schedule_text  # noqa: PLC0415
+    from cosim.simulation.run import Simulation, schedule_of  # noqa: PLC0415
+    from hw_models.catalog import load_chip  # noqa: PLC0415
+
+    check_out_dir(out_dir)
+    built = load_chip(chip)
+    network = load_inputs(workload, batch, dims)
+    for text in network.notes:
+        note(f"note: {text}")
+    warm_up_if_cold()
+    result = Simulation(built, network, policy, fidelity, seed, weight_bits, activation_bits).run()
+    files = write_files(out_dir, {**run_files(result), "placement.json": schedule_text(schedule_of(result))})
+    if as_json:
+        echo_json({**result.summary(), "files": files})
+        return
+    from reports.text import run_table  # noqa: PLC0415
+
+    click.echo(run_table(result))
+    click.echo("\nWritten: " + ", ".join(files))
+    if next_command:
+        click.echo(f"Next: {next_command}")

@@ -1,0 +1,48 @@
+"""`cosim validate [AREA]`: run a model against reference data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cosim.cli.common import echo_json
+
+
+@click.command("validate")
+@click.argument("area", required=False)
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="Reference data in the shipped format.  [default: what ships]")
+@click.option("--strict", is_flag=True, help="Exit with code 1 when a target is missed.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+def command(area: str | None, data: Path | None, strict: bool, as_json: bool) -> None:
+    """Run a model against reference data; without AREA, all areas in turn."""
+    from cosim.validation.registry import AREAS, validate  # noqa: PLC0415
+    from workloads.errors import CosimError  # noqa: PLC0415
+
+    if area is None and data is not None:
+        raise CosimError(f"--data {data}: name the area it is for: {', '.join(AREAS)}")
+    results = {name: validate(name, data) for name in ([area] if area else AREAS)}
+    if as_json:
+        echo_json(results[area] if area else {"areas": results, "passed": all(r["passed"] for r in results.values())})
+    else:
+        for result in results.values():
+            _print(result)
+    if strict and not all(result["passed"] for result in results.values()):
+        sys.exit(1)
+
+
+def _print(result: dict[str, Any]) -> None:
+    click.echo(f"{result['area']}: {'passed' if result['passed'] else 'NOT passed'}, {result['n']} rows compared")
+    for name, value in _flat(result["metrics"]):
+        click.echo(f"  {name:<32} {value:.3g}" if isinstance(value, float) else f"  {name:<32} {value}")
+    for file in result.get("skipped_files", []):
+        click.echo(f"  skipped: {file}")
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        pairs += _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return pairs

@@ -1,0 +1,1 @@
+"""How a result is told: terminal tables, CSV files and self-contained HTML pages, made from ledgers only."""
