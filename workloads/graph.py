@@ -19,7 +19,7 @@ class OpKind(IntEnum):
     POOL = 1  # windowed maximum or mean
     ELEMENTWISE = 2  # add, multiply, activation, affine batch norm
     SOFTMAX = 3  # softmax and log-softmax
-    NORM = 4  # layer, group, instance and local response normalisation
+    NORM = 4  # layer, group, instance and local response normalization
     REDUCE = 5  # sum, mean, maximum along axes, arg-maximum, top-k
     MOVE = 6  # concat, transpose, slice, gather, pad, cast, resize; and every op not known
 

@@ -81,7 +81,7 @@ def _load_all() -> None:
     for point in entry_points(group="cosim.workloads"):
         try:
             point.load()
-        except ImportError as error:
+        except (ImportError, AttributeError) as error:
             raise WorkloadError(f"entry point {point.name!r} of group cosim.workloads ({point.value}) cannot be loaded: {error}") from error
 
 
