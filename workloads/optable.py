@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workloads.errors import WorkloadError
-from workloads.graph import Op, OpKind, TensorKind, Workload
+from workloads.graph import Op, OpKind, Tensor, TensorKind, Workload
 
 Ints = NDArray[np.int64]
 
@@ -121,11 +121,20 @@ def _signature(op: Op, workload: Workload) -> tuple[int, ...]:
         op.n_vector_ops,
         int(op.special),
         weight_elements,
-        sum(tensor.n_elements for tensor in inputs),
+        _elements_read(op, inputs, workload),
         sum(tensors[name].n_elements for name in op.outputs),
         weight_bits,
         activation_bits,
     )
+
+
+def _elements_read(op: Op, inputs: list[Tensor], workload: Workload) -> int:
+    """Elements of activations that an op reads: all of them, but a slice or look-up reads no more data than it returns."""
+    total = sum(tensor.n_elements for tensor in inputs)
+    if op.kind is not OpKind.MOVE:
+        return total
+    addresses = sum(tensor.n_elements for tensor in inputs if tensor.kind is TensorKind.INDEX)
+    return min(total, addresses + sum(workload.tensors[name].n_elements for name in op.outputs))
 
 
 def _activation_bits(op: Op, workload: Workload) -> int:

@@ -115,3 +115,19 @@ def test_an_empty_network_has_an_empty_table():
 def test_counts_beyond_64_bits_are_refused_by_name():
     with pytest.raises(WorkloadError, match=r"mlp: an op has more than .* choose a smaller batch"):
         OpTable.from_workload(load_workload("mlp", batch=10**15))
+
+
+def test_a_slice_reads_no_more_than_it_returns_and_a_concat_reads_all():
+    build = GraphBuilder("moves")
+    x = build.input("x", 1, 12, 64)
+    part = build.move("Slice", (x,), (1, 4, 64))
+    both = build.move("Concat", (x, part), (1, 16, 64))
+    table = OpTable.from_workload(build.build(both))
+    assert table.input_elements.tolist() == [4 * 64, 16 * 64]
+
+
+def test_a_lookup_of_activations_reads_rows_and_their_addresses():
+    build = GraphBuilder("lookup")
+    x, ids = build.input("x", 1000, 64), build.input("ids", 8, kind=TensorKind.INDEX)
+    table = OpTable.from_workload(build.build(build.move("Gather", (x, ids), (8, 64))))
+    assert table.input_elements.tolist() == [8 * 64 + 8]
