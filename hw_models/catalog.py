@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -12,7 +14,8 @@ from typing import Any
 
 from hw_models.chip import Chip, build_chip, build_device, build_memory
 from hw_models.memory.base import Memory
-from hw_models.registry import Device
+from hw_models.memory.registry import memory_kinds
+from hw_models.registry import Device, device_kinds
 from hw_models.specs import numbers_without_source
 from hw_models.yaml_file import Document, Place, merge, read_yaml
 from workloads.errors import SpecError, suggest
@@ -21,6 +24,7 @@ _ROOT = Path(__file__).parent
 CHIPS_DIR = _ROOT / "chips"
 PARTS_DIR = _ROOT / "parts"
 _NOTES = ("sources", "assumed", "ranges")
+_SECTIONS = frozenset({"devices", "memory", "links"})
 
 
 @cache
@@ -28,8 +32,15 @@ def list_chips() -> Mapping[str, Path]:
     """Shipped chips, and those of entry points `cosim.chips` (each loads to a path or a folder of YAML files), by name."""
     found = {path.stem: path for path in sorted(CHIPS_DIR.glob("*.yaml"))}
     for point in entry_points(group="cosim.chips"):
-        given = Path(point.load())
-        found |= {path.stem: path for path in (sorted(given.glob("*.yaml")) if given.is_dir() else [given])}
+        where = f"entry point {point.name!r} of group cosim.chips ({point.value})"
+        try:
+            given = Path(point.load())
+        except (ImportError, AttributeError, TypeError) as error:
+            raise SpecError(f"{where} cannot be loaded: {error}") from error
+        for path in sorted(given.glob("*.yaml")) if given.is_dir() else [given]:
+            if path.stem in found:
+                raise SpecError(f"{where} brings chip {path.stem!r}, which is there already ({found[path.stem]}); rename the file")
+            found[path.stem] = path
     return found
 
 
@@ -83,7 +94,9 @@ def _with_base(path: Path, seen: tuple[Path, ...]) -> Document:
             f"{document.place('base')}: base: {base!r} is neither a file beside this one nor a chip; {suggest(str(base), list_chips())}"
         )
     document.data.setdefault("name", path.stem)
-    return merge(_with_base(base_path, (*seen, path)), document)
+    below = _with_base(base_path, (*seen, path))
+    _drop_stale_notes(below.data, document.data)
+    return merge(below, document)
 
 
 def _expand_parts(document: Document, prefix: str = "") -> Document:
@@ -97,31 +110,51 @@ def _expand_parts(document: Document, prefix: str = "") -> Document:
 
 def _expand_one(value: dict[str, Any], path: str, places: dict[str, Place]) -> dict[str, Any]:
     """Expand one mapping at a dotted path, and the mappings inside it."""
+    prefix = f"{path}." if path else ""
     seen: list[str] = []
     while "part" in value:
         name = str(value.pop("part"))
-        part = _read_part(name, places.get(f"{path}.part") or places.get(path))
+        part = _read_part(name, places.get(f"{prefix}part") or places.get(path))
         if name in seen:
             raise SpecError(f"{places.get(path)}: {path}: part {name!r} refers to itself")
         seen.append(name)
         kept = {key: value[key] for key in _NOTES if key in value}
-        for note in _NOTES:  # what the part says of a key that is overridden here is no longer true
-            part.data[note] = {k: v for k, v in part.data.get(note, {}).items() if not _overridden(k, value)}
+        _drop_stale_notes(part.data, value)
         value = merge(part, Document({k: v for k, v in value.items() if k not in _NOTES})).data
         for note, entries in kept.items():
             value[note] = {**value.get(note, {}), **entries}
-        places.update({f"{path}.{k}": v for k, v in part.places.items() if k and f"{path}.{k}" not in places})
-    return _expand_parts(Document(value, places), f"{path}.").data
+        places.update({f"{prefix}{k}": v for k, v in part.places.items() if k and f"{prefix}{k}" not in places})
+    return _expand_parts(Document(value, places), prefix).data
 
 
-def _overridden(key: str, value: Mapping[str, Any]) -> bool:
-    """Whether a mapping replaces the leaf that a dotted key names."""
-    node: Any = value
+def _drop_stale_notes(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Drop what a base or part says of the keys that are overridden: it is no longer true of them."""
+    for note in _NOTES:
+        if isinstance(base.get(note), dict):
+            base[note] = {leaf: text for key, text in base[note].items() for leaf in _left(key, base, over)}
+    for key, value in base.items():
+        if key not in _NOTES and isinstance(value, dict) and isinstance(over.get(key), Mapping):
+            _drop_stale_notes(value, over[key])
+
+
+def _left(key: str, base: Mapping[str, Any], over: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys that a note on `key` still covers: itself, or its children that are not overridden."""
+    new, old = _lookup(over, key), _lookup(base, key)
+    if new is None:
+        return [key]
+    if not isinstance(new, Mapping) or not isinstance(old, Mapping):
+        return []
+    return [leaf for child in old for leaf in _left(f"{key}.{child}", base, over)]
+
+
+def _lookup(data: Mapping[str, Any], key: str) -> Any:
+    """Return what stands at a dotted key, or None."""
+    node: Any = data
     for part in key.split("."):
         if not isinstance(node, Mapping) or part not in node:
-            return False
+            return None
         node = node[part]
-    return not isinstance(node, Mapping)
+    return node
 
 
 def _read_part(name: str, place: Place | None) -> Document:
@@ -141,6 +174,10 @@ def _push_notes_down(data: dict[str, Any]) -> None:
         if not isinstance(entries, dict):
             continue
         for key in list(entries):
+            if key in _SECTIONS and isinstance(data.get(key), dict):
+                for section in [part for part in data[key].values() if isinstance(part, dict)]:
+                    _cover_all(section, note, entries[key])
+                continue
             owner, rest = _owner(data, key.split("."))
             if owner is not data:
                 if rest:
@@ -151,8 +188,7 @@ def _push_notes_down(data: dict[str, Any]) -> None:
 
 def _owner(data: dict[str, Any], parts: list[str]) -> tuple[dict[str, Any], str]:
     """Return the section two levels down (`devices.npu`, `memory.backing`, `links.npu`) and the key within it."""
-    sections = {"devices", "memory", "links"}
-    if len(parts) >= 2 and parts[0] in sections and isinstance(data.get(parts[0]), dict):
+    if len(parts) >= 2 and parts[0] in _SECTIONS and isinstance(data.get(parts[0]), dict):
         owner = data[parts[0]].get(parts[1])
         if isinstance(owner, dict):
             return owner, ".".join(parts[2:])
@@ -161,8 +197,9 @@ def _owner(data: dict[str, Any], parts: list[str]) -> tuple[dict[str, Any], str]
 
 def _cover_all(owner: dict[str, Any], note: str, text: Any) -> None:
     """Let one note cover every key of a section that has none of its own."""
-    noted = {key for n in _NOTES[:2] for key in owner.get(n, {})}
-    for key in owner:
+    own = ("ranges",) if note == "ranges" else ("sources", "assumed")
+    noted = {key for n in own for key in owner.get(n, {})}
+    for key in list(owner):
         if key not in _NOTES and key not in noted and key != "kind":
             owner.setdefault(note, {})[key] = text
 
@@ -172,7 +209,8 @@ def resolve_part(name: str) -> Document:
     parts = list_parts()
     if name not in parts and not Path(name).is_file():
         raise SpecError(f"part {name!r} is neither in the catalog nor a file; {suggest(name, parts)}")
-    return _expand_parts(read_yaml(parts.get(name, Path(name))))
+    document = read_yaml(parts.get(name, Path(name)))
+    return Document(_expand_one(document.data, "", document.places), document.places)
 
 
 def build_part_device(name: str) -> Device:
@@ -203,8 +241,25 @@ def unsourced_numbers(data: Mapping[str, Any], prefix: str = "") -> list[str]:
     return missing
 
 
-def chip_text(source: str | Path, name: str) -> str:
-    """Return the text of a chip file under another name, comments kept."""
-    lines = _chip_path(source).read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith("name:")]
-    return f"name: {name}\n{''.join(kept)}"
+def check_part(name: str) -> list[str]:
+    """Build a part where it is a device or memory, and list its numbers without source; raises SpecError when it cannot be built."""
+    document = resolve_part(name)
+    kind = document.data.get("kind")
+    if kind in device_kinds():
+        build_device(name, document)
+    elif kind in memory_kinds():
+        build_memory(name, document)
+    return unsourced_numbers(document.data)
+
+
+def chip_text(source: str | Path, target: Path) -> str:
+    """Return the text of a chip file for another place: named after it, comments kept, files beside the old one still found."""
+    path = _chip_path(source)
+
+    def moved(match: re.Match[str]) -> str:
+        beside = path.parent / match["file"]
+        return f"{match['key']}: {os.path.relpath(beside, target.parent)}" if beside.is_file() else match[0]
+
+    text = re.sub(r"(?P<key>base|part): (?P<file>[^\s,}#]+)", moved, path.read_text(encoding="utf-8"))
+    kept = [line for line in text.splitlines(keepends=True) if not line.startswith("name:")]
+    return f"name: {target.stem}\n{''.join(kept)}"

@@ -37,7 +37,6 @@ class ChipSpec(Spec):
     """The top of a chip file. `area` lists blocks that belong to no device: interconnect, IO, padding."""
 
     name: str
-    title: str = ""
     node_m: Meters
     devices: dict[str, Section] = Field(min_length=1)
     memory: MemorySection
@@ -84,7 +83,7 @@ def build_chip(document: Document, digest: str) -> Chip:
     spec = _validate(ChipSpec, document.data, "", document)
     memories = _build_memories(spec, document)
     devices = {name: build_device(name, document, f"devices.{name}") for name in spec.devices}
-    _check_names(spec, document)
+    _check_names(spec, memories, document)
     links = {name: _build_link(name, document) for name in devices}
     backing = memories["backing"]
     return Chip(
@@ -144,11 +143,17 @@ def _build_link(name: str, document: Document) -> Link:
     return Link(name, _validate(LinkSpec, _body(sections[key]), f"links.{key}", document))
 
 
-def _check_names(spec: ChipSpec, document: Document) -> None:
-    """Refuse links of devices that are not there, and devices named like a memory."""
+def _check_names(spec: ChipSpec, memories: dict[str, Memory], document: Document) -> None:
+    """Refuse links of devices that are not there, and devices or blocks of area that share a name with another block."""
     for name in spec.links:
         if name != "default" and name not in spec.devices:
             raise SpecError(f"{document.place(f'links.{name}')}: links.{name}: no such device; {suggest(name, spec.devices)}")
+    taken = {memory.name: f"memory.{role}" for role, memory in memories.items()}
+    for section, names in (("devices", spec.devices), ("area", spec.area_m2)):
+        for name in names:
+            if name in taken:
+                raise SpecError(f"{document.place(f'{section}.{name}')}: {section}.{name}: {taken[name]} has this name too; choose another")
+            taken[name] = f"{section}.{name}"
 
 
 def _kind(section: Section, path: str, document: Document) -> str:

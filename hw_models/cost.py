@@ -56,6 +56,7 @@ class CostTable:
     latency_spreads[spec]  what makes latency_s uncertain
     For devices that hold weights (compute in memory), else zero:
     n_arrays  [n_specs, n_ops]  arrays that the op's weights occupy
+    serial_s  [n_specs, n_ops]  time that further copies of the weights do not shorten: what all copies share
     program_s, program_j [n_specs, n_ops]  time and energy to write them once
     compute_weight_bits, compute_activation_bits [n_specs, n_ops] int64  bits the device really uses
     Unsupported entries are inf in latency_s and zero elsewhere.
@@ -73,6 +74,7 @@ class CostTable:
     n_arrays: NDArray[np.int64]
     program_s: Floats
     program_j: Floats
+    serial_s: Floats
     compute_weight_bits: NDArray[np.int64]
     compute_activation_bits: NDArray[np.int64]
 
@@ -116,6 +118,7 @@ def empty_costs(
         n_arrays=np.zeros(shape, dtype=np.int64),
         program_s=np.zeros(shape),
         program_j=np.zeros(shape),
+        serial_s=np.zeros(shape),
         compute_weight_bits=np.broadcast_to(weight_bits, shape).copy(),
         compute_activation_bits=np.broadcast_to(activation_bits, shape).copy(),
     )

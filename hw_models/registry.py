@@ -77,9 +77,12 @@ _BUILT_IN = ("compute.cpu", "compute.gpu", "compute.dsp", "compute.spatial", "ci
 
 
 def device(kind: str) -> Callable[[DeviceClass], DeviceClass]:
-    """Register a device class under the `kind` that chips name it by."""
+    """Register a device class under the `kind` that chips name it by; raises SpecError when another class has it."""
 
     def register(cls: DeviceClass) -> DeviceClass:
+        other = _DEVICES.get(kind, cls)
+        if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise SpecError(f"device kind {kind!r} is registered twice, by {other.__module__} and by {cls.__module__}; rename one")
         cls.kind = kind
         _DEVICES[kind] = cls
         return cls
@@ -92,7 +95,10 @@ def _load_all() -> None:
     for module in _BUILT_IN:
         import_module(f"hw_models.{module}")
     for point in entry_points(group="cosim.devices"):
-        point.load()
+        try:
+            point.load()
+        except (ImportError, AttributeError) as error:
+            raise SpecError(f"entry point {point.name!r} of group cosim.devices ({point.value}) cannot be loaded: {error}") from error
 
 
 def device_kinds() -> dict[str, type[Device]]:

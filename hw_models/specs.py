@@ -20,7 +20,7 @@ TEXT_KEYS = frozenset({"name", "title", "kind"})
 
 
 class Spec(BaseModel):
-    """A part or chip as its YAML file gives it, in SI units.
+    """A part or chip as its YAML file gives it, in SI units; `title` is its name for a reader, and of its unknowns.
 
     `sources` maps dotted keys to citations, `assumed` maps dotted keys to reasons (a parent key covers
     its children), `ranges` maps dotted keys to the factor that holds the true value with 90 %
@@ -34,6 +34,7 @@ class Spec(BaseModel):
         alias_generator=AliasGenerator(validation_alias=yaml_key, serialization_alias=yaml_key),
     )
 
+    title: str = ""
     sources: dict[str, str] = Field(default_factory=dict)
     assumed: dict[str, str] = Field(default_factory=dict)
     ranges: dict[str, float] = Field(default_factory=dict)
@@ -48,19 +49,24 @@ class Spec(BaseModel):
         return False
 
     def spread(self, owner: str, *keys: str) -> tuple[Spread, ...]:
-        """Return one spread for each of the keys that has a range or is assumed; named `owner.key`."""
-        return tuple(Spread(f"{owner}.{key}", factor) for key in keys if (factor := self.factor(key)) > 1)
+        """Return one spread for each range or assumption that the keys rest on, named `owner.key`; a parent's is one for all children."""
+        noted = dict(self._noted(key) for key in keys)
+        return tuple(Spread(f"{owner}.{key}", factor) for key, factor in noted.items() if factor > 1)
 
     def factor(self, key: str) -> float:
         """Return the 90 % factor of a YAML key: its range, else 1 if sourced, else the default if assumed; nearest parent first."""
+        return self._noted(key)[1]
+
+    def _noted(self, key: str) -> tuple[str, float]:
+        """Return the key, or its nearest parent, that says how far to trust the value, and the factor it gives."""
         for name in _parents(key):
             if name in self.ranges:
-                return self.ranges[name]
+                return name, self.ranges[name]
             if name in self.sources:
-                return 1.0
+                return name, 1.0
             if name in self.assumed:
-                return DEFAULT_ASSUMED_FACTOR
-        return 1.0
+                return name, DEFAULT_ASSUMED_FACTOR
+        return key, 1.0
 
 
 @cache

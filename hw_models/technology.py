@@ -35,7 +35,9 @@ SINGLE_FACTOR = 2.0
 LEAKAGE_FACTOR = 3.0  # assumed: 90 % factor of leakage densities; temperature alone moves them 2x per 20-30 K
 NAND2_28NM_M2 = 0.614e-12  # gate area that ZigZag-IMC fits to published 28 nm macros
 INSTRUCTION_45NM_J = 70e-12  # fetch, decode, control, registers of an in-order core: Horowitz, ISSCC 2014
-REGISTER_BIT_45NM_J = 0.009e-12  # one bit of a register, Aladdin library as shipped with Accelergy (40-45 nm)
+# One bit of a register: Aladdin library as shipped with Accelergy (40-45 nm, 2 to 18 times above Horowitz for the same op), and a
+# flip-flop of three NAND2 loads of 0.7 fF at 0.9 V, the unit gates that ZigZag-IMC fits to fabricated 28 nm macros.
+REGISTER_BIT_45NM_J, REGISTER_BIT_28NM_J = 0.009e-12, 3 * 0.7e-15 * 0.9**2
 ALPHA = 1.3  # assumed: exponent of the alpha-power law, 1.2-1.5 in short channels (Sakurai & Newton, JSSC 1990)
 THRESHOLD_V = 0.35  # assumed: threshold voltage of standard-Vt logic
 
@@ -324,8 +326,17 @@ def mac_area(weight_bits: float, activation_bits: float, accumulator_bits: float
 
 
 def register_energy(bits: float, node_m: float) -> Scaled:
-    """Energy of writing and holding `bits` in a register for one access, in J: 9 fJ/bit near 45 nm, scaled as logic."""
-    return Scaled(bits * REGISTER_BIT_45NM_J, SINGLE_FACTOR).times(scale_logic_energy(HOROWITZ_M, node_m))
+    """Energy of writing and holding `bits` in a register for one access, in J.
+
+    Geometric mean of two libraries, each scaled as logic from its node; the factor is that of scaling and of half their distance.
+    """
+    first = Scaled(bits * REGISTER_BIT_45NM_J, 1.0).times(scale_logic_energy(HOROWITZ_M, node_m))
+    second = Scaled(bits * REGISTER_BIT_28NM_J, 1.0).times(scale_logic_energy(28e-9, node_m))
+    if bits == 0:
+        return first
+    apart = max(first.value / second.value, second.value / first.value)
+    law = scale_logic_energy(28e-9, node_m)
+    return Scaled(sqrt(first.value * second.value), sqrt(apart), first.extrapolated or second.extrapolated).times(Scaled(1.0, law.factor))
 
 
 def instruction_energy(node_m: float) -> Scaled:

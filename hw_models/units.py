@@ -125,7 +125,8 @@ def yaml_key(field_name: str) -> str:
     return field_name
 
 
-_DISPLAY = tuple((10.0**n, prefix) for n, prefix in zip(range(12, -19, -3), ("T", "G", "M", "k", "", "m", "µ", "n", "p", "f", "a"), strict=True))
+_PREFIXES = ("T", "G", "M", "k", "", "m", "µ", "n", "p", "f", "a")
+_DISPLAY = tuple((10.0**n, prefix) for n, prefix in zip(range(12, -19, -3), _PREFIXES, strict=True))
 
 
 def show(value: float, unit: str, digits: int = 3) -> str:

@@ -10,7 +10,7 @@ import click
 
 # Command → (module, one-line help), so that `cosim --help` imports none of them.
 _COMMANDS = {
-    "demo": ("demo", "Run a small comparison end to end and show where to go next."),
+    "demo": ("demo", "Run one network end to end and show where to go next."),
     "run": ("run", "Simulate a network on a chip and write its energy report."),
     "compare": ("compare", "Put two or more chips side by side on one network."),
     "list": ("listing", "List chips, workloads, devices or parts."),

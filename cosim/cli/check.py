@@ -22,13 +22,13 @@ def command(file: str) -> None:
             click.echo(f"note: {text}")
         click.echo(f"{file}: ok: {len(workload.ops)} ops, {workload.n_macs:,} MACs, {workload.n_params:,} parameters")
         return
-    from hw_models.catalog import list_parts, load_chip, resolve_part, unsourced_numbers  # noqa: PLC0415
+    from hw_models.catalog import check_part, list_parts, load_chip, unsourced_numbers  # noqa: PLC0415
     from hw_models.yaml_file import read_yaml  # noqa: PLC0415
 
     if file in list_parts() or (
         path.suffix in {".yaml", ".yml"} and "devices" not in read_yaml(path).data and "base" not in read_yaml(path).data
     ):
-        missing = unsourced_numbers(resolve_part(file).data)
+        missing = check_part(file)
         what = "part"
     else:
         chip = load_chip(file)

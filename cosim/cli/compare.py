@@ -28,11 +28,10 @@ def command(
     as_json: bool,
 ) -> None:
     """Simulate WORKLOAD on each chip and show where the difference comes from."""
-    from reports.html import compare_files  # noqa: PLC0415
-
     from cosim.simulation.compare import Comparison  # noqa: PLC0415
     from cosim.simulation.run import Simulation  # noqa: PLC0415
     from hw_models.catalog import load_chip  # noqa: PLC0415
+    from reports.html import compare_files  # noqa: PLC0415
 
     names = [name.strip() for name in chips.split(",") if name.strip()]
     if len(names) < 2:

@@ -22,5 +22,5 @@ def command(file: Path, source: str) -> None:
     if file.exists():
         raise CosimError(f"{file}: exists already; choose another name or remove it first")
     load_chip(source)
-    write_files(file.parent, {file.name: chip_text(source, file.stem)})
+    write_files(file.parent, {file.name: chip_text(source, file)})
     click.echo(f"{file} written from {source}. Edit it, then: cosim check {file}")

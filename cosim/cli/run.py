@@ -35,11 +35,10 @@ def run_and_report(
     next_command: str = "",
 ) -> None:
     """Run one simulation, write its report, and print JSON or a table."""
-    from reports.html import run_files  # noqa: PLC0415
-
     from cosim.plan import schedule_text  # noqa: PLC0415
     from cosim.simulation.run import Simulation, schedule_of  # noqa: PLC0415
     from hw_models.catalog import load_chip  # noqa: PLC0415
+    from reports.html import run_files  # noqa: PLC0415
 
     check_out_dir(out_dir)
     built = load_chip(chip)

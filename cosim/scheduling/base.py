@@ -43,9 +43,12 @@ _BUILT_IN = ("heft", "greedy", "single")
 
 
 def policy(name: str) -> Callable[[PolicyClass], PolicyClass]:
-    """Register a policy class under a name."""
+    """Register a policy class under a name; raises ScheduleError when another class has it."""
 
     def register(cls: PolicyClass) -> PolicyClass:
+        other = _POLICIES.get(name, cls)
+        if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ScheduleError(f"policy {name!r} is registered twice, by {other.__module__} and by {cls.__module__}; rename one")
         cls.name = name
         _POLICIES[name] = cls
         return cls
@@ -59,7 +62,10 @@ def _load_all() -> None:
     for module in _BUILT_IN:
         import_module(f"cosim.scheduling.{module}")
     for point in entry_points(group="cosim.policies"):
-        point.load()
+        try:
+            point.load()
+        except (ImportError, AttributeError) as error:
+            raise ScheduleError(f"entry point {point.name!r} of group cosim.policies ({point.value}) cannot be loaded: {error}") from error
 
 
 def policy_classes() -> dict[str, type[Policy]]:

@@ -31,12 +31,13 @@ def bound_plan(instance: Instance) -> Plan:
 
 
 def bound_playback(plan: Plan, problem: Problem) -> Playback:
-    """Return the bound's times in the form that the engine returns."""
+    """Return the bound's times in the form that the engine returns; what an op makes is everywhere at once."""
+    made_s = plan.end_s[problem.edge_src]
     return Playback(
         start_s=plan.start_s,
         end_s=plan.end_s,
-        edge_start_s=np.zeros(problem.edge_bytes.size),
-        edge_end_s=np.zeros(problem.edge_bytes.size),
+        edge_start_s=made_s,
+        edge_end_s=made_s,
         makespan_s=plan.makespan_s,
         n_events=0,
         moved_bytes=np.zeros(problem.capacity_bytes_per_s.size),

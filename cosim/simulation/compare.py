@@ -13,12 +13,15 @@ from workloads.errors import SimulationError
 METRICS = ("latency_s", "energy_j", "edp", "area_mm2")
 
 # Until a run models what analog noise does to the network, no comparison may be read as one of equal quality.
-ACCURACY_NOTE = "accuracy is not modelled yet: compare at equal bits, and read analog savings as an upper bound"
+ACCURACY_NOTE = "accuracy is not modeled yet: compare at equal bits, and read analog savings as an upper bound"
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A metric of one chip over that of the first, its 90 % interval, and whether that interval excludes 1."""
+    """A metric of one chip over that of the first, its 90 % interval, and whether that interval excludes 1.
+
+    Areas carry no interval yet: low and high are the value itself.
+    """
 
     value: float
     low: float
@@ -82,6 +85,7 @@ class Comparison:
             "ratio_intervals": {
                 metric: {chip: {"low": r.low, "high": r.high, "excludes_one": r.excludes_one} for chip, r in row.items()}
                 for metric, row in ratios.items()
+                if metric != "area_mm2"
             },
             "waterfall": self.waterfall(),
             "accuracy": ACCURACY_NOTE,

@@ -64,6 +64,11 @@ class OpCosts:
         return self._gather("n_arrays")
 
     @cached_property
+    def serial_s(self) -> Floats:
+        """Time that further copies of the op's weights do not shorten."""
+        return self._gather("serial_s")
+
+    @cached_property
     def program_s(self) -> Floats:
         """Time to write the op's weights once."""
         return self._gather("program_s")

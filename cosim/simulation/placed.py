@@ -68,7 +68,7 @@ def place(chip: Chip, workload: Workload, costs: OpCosts, traffic: Traffic, resi
     for edge, memory, crossing in zip(edges, edge_memory, crosses, strict=True):
         if crossing:
             left = n_bytes[edge.dst, memory, READ] - workload.tensors[edge.tensor].n_bytes
-            n_bytes[edge.dst, memory, READ] = max(0.0, left)
+            n_bytes[edge.dst, memory, READ] = max(traffic.own_bytes[edge.dst, device[edge.dst], memory, READ], left)
     memory_s = traffic.memory_s(n_bytes)
     link_s = n_bytes.sum(axis=(1, 2)) / traffic.link_bytes_per_s[device]
     body = traffic.body_s[rows, device]

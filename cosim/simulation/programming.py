@@ -41,7 +41,7 @@ def programming(chip: Chip, costs: OpCosts, residency: Residency) -> Programming
     fetched += pinned
     energy_j += sum(chip.weights.energy_parts_j(fetched, 0.0).values())
     latency_s = max(fetched / chip.weights.bandwidth_bytes_per_s, *busy_s.values())
-    saved_j = residency.saved_j + _pinned_saving_j(chip, pinned)
+    saved_j = sum(residency.saved_j) + _pinned_saving_j(chip, pinned)
     pays = ceil(energy_j / saved_j) if energy_j > 0 and saved_j > 0 else None
     return Programming(energy_j, latency_s, pays)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Residency:
     copies[n_ops]        how often they are held, so that as many input vectors run side by side
     pinned   weight tensors kept in the shared on-chip memory between inferences
     home     activation tensor → memory that it is written to and read from
-    saved_j  energy that resident weights save at each inference, against the best other device
+    saved_j[n_ops]  energy that an op's resident weights save at each inference, against the best other device
     """
 
     array_device: tuple[int, ...]
@@ -32,7 +32,14 @@ class Residency:
     pinned: frozenset[str]
     home: Mapping[str, Memory]
     peak_shared_bytes: int
-    saved_j: float
+    saved_j: tuple[float, ...]
+
+    def in_use(self, assignment: Sequence[int]) -> Residency:
+        """Return what of the plan a placement uses: arrays of ops that run elsewhere stay empty."""
+        used = [device if device == int(on) else -1 for device, on in zip(self.array_device, assignment, strict=True)]
+        copies = [n if device >= 0 else 1 for n, device in zip(self.copies, used, strict=True)]
+        saved = [joules if device >= 0 else 0.0 for joules, device in zip(self.saved_j, used, strict=True)]
+        return replace(self, array_device=tuple(used), copies=tuple(copies), saved_j=tuple(saved))
 
     def resident_weights(self, workload: Workload) -> frozenset[str]:
         """Weight tensors that are not fetched from the weight store at each inference."""
@@ -53,12 +60,12 @@ def plan_residency(chip: Chip, workload: Workload, costs: OpCosts) -> Residency:
     pinned = _pin_weights(workload, on_arrays, capacity - peak) if chip.spec.memory.pin_weights else set()
     home = {name: chip.shared if name in in_shared and chip.shared else chip.backing for name in workload.tensors}
     _check_capacity(chip, workload, on_arrays, in_shared)
-    return Residency(tuple(array_device), tuple(copies), frozenset(pinned), home, peak, saved_j)
+    return Residency(tuple(array_device), tuple(copies), frozenset(pinned), home, peak, tuple(saved_j))
 
 
-def _fill_arrays(chip: Chip, workload: Workload, costs: OpCosts) -> tuple[list[int], float]:
+def _fill_arrays(chip: Chip, workload: Workload, costs: OpCosts) -> tuple[list[int], list[float]]:
     """Give arrays to the ops that save most energy an array, while arrays last."""
-    placed, saved_j = [-1] * len(workload.ops), 0.0
+    placed, saved_j = [-1] * len(workload.ops), [0.0] * len(workload.ops)
     for index, device in enumerate(chip.devices.values()):
         free = device.n_arrays
         if free <= 0:
@@ -69,7 +76,7 @@ def _fill_arrays(chip: Chip, workload: Workload, costs: OpCosts) -> tuple[list[i
         for i in worth:
             if placed[i] < 0 and need[i] <= free:
                 placed[i], free = index, free - int(need[i])
-                saved_j += float(gain[i])
+                saved_j[i] = float(gain[i])
     return placed, saved_j
 
 
@@ -79,19 +86,24 @@ def _duplicate(chip: Chip, workload: Workload, costs: OpCosts, array_device: lis
     for index, device in enumerate(chip.devices.values()):
         mine = [i for i, d in enumerate(array_device) if d == index]
         need = {i: int(costs.n_arrays[i, index]) for i in mine}
-        body_s = {i: float(costs.latency_s[i, index] - costs.fixed_s[i, index]) for i in mine}
+        times = {i: (float(costs.latency_s[i, index] - costs.fixed_s[i, index]), float(costs.serial_s[i, index])) for i in mine}
         vectors = {i: gemm.m if (gemm := workload.ops[i].gemm) else 1 for i in mine}
         free = device.n_arrays - sum(need.values())
-        queue = [(-body_s[i] / 2 / need[i], i) for i in mine]
+        queue = [(-_copy_saves_s(*times[i], 1) / need[i], i) for i in mine]
         heapq.heapify(queue)
         while queue:
-            _, i = heapq.heappop(queue)
-            if need[i] > free or copies[i] >= vectors[i]:
+            saved, i = heapq.heappop(queue)
+            if saved == 0 or need[i] > free or copies[i] >= vectors[i]:
                 continue
             copies[i] += 1
             free -= need[i]
-            heapq.heappush(queue, (-body_s[i] / copies[i] / (copies[i] + 1) / need[i], i))
+            heapq.heappush(queue, (-_copy_saves_s(*times[i], copies[i]) / need[i], i))
     return copies
+
+
+def _copy_saves_s(body_s: float, serial_s: float, copies: int) -> float:
+    """Seconds that one more copy saves: max(serial, body / c) - max(serial, body / (c + 1))."""
+    return max(serial_s, body_s / copies) - max(serial_s, body_s / (copies + 1))
 
 
 def _joules_saved(chip: Chip, workload: Workload, costs: OpCosts, index: int) -> NDArray[np.float64]:

@@ -85,7 +85,8 @@ class Simulation:
         book = account(self.chip, costs, traffic, residency, placed, playback, self.fidelity)
         rows = tuple(book.rows)
         ops = _op_runs(costs, residency, placed, plan, playback)
-        resident = residency.resident_weights(workload)
+        used = residency.in_use(plan.assignment.tolist())
+        resident = used.resident_weights(workload)
         n_bytes = sum(workload.tensors[name].n_bytes for name in resident)
         return Result(
             workload=workload,
@@ -99,7 +100,7 @@ class Simulation:
             ops=ops,
             latency=_latency(self.chip, costs, traffic, placed, playback),
             spreads=book.spreads,
-            programming=programming(self.chip, costs, residency),
+            programming=programming(self.chip, costs, used),
             resident_weight_fraction=n_bytes / workload.weight_bytes if workload.weight_bytes else 0.0,
             busy_s=busy_by_device(tuple(self.chip.devices), ops),
             memory_bytes=moved_by_memory(self.chip, rows),
@@ -112,7 +113,8 @@ def _cheapest(chip: Chip, costs: OpCosts, traffic: Traffic, placed: Placed) -> P
     per_byte = np.array([[sum(m.energy_parts_j(1.0, 0.0).values()), sum(m.energy_parts_j(0.0, 1.0).values())] for m in traffic.memories])
     outside_j = (traffic.own_bytes * per_byte).sum(axis=(2, 3))
     links_j = np.array([link.energy_j(1.0) for link in chip.links.values()]) * traffic.own_bytes.sum(axis=(2, 3))
-    energy_j = np.where(traffic.supported, costs.device_energy_j + outside_j + links_j, np.inf)
+    rewritten_j = np.where(traffic.program_s > 0, costs.program_j, 0.0)
+    energy_j = np.where(traffic.supported, costs.device_energy_j + rewritten_j + outside_j + links_j, np.inf)
     device = energy_j.argmin(axis=1)
     n_bytes = traffic.own_bytes[np.arange(device.size), device]
     return replace(placed, assignment=device, n_bytes=n_bytes, crosses=np.zeros_like(placed.crosses))
@@ -154,7 +156,7 @@ def _latency(chip: Chip, costs: OpCosts, traffic: Traffic, placed: Placed, playb
             exposure.expose(step.duration_s, links[d].time_spreads)
             continue
         launch_s = min(step.duration_s, float(traffic.fixed_s[step.op, d]))
-        exposure.expose(launch_s, devices[d].spec.spread(devices[d].name, "launch"))
+        exposure.expose(launch_s, devices[d].spec.spread(getattr(devices[d].spec, "title", "") or devices[d].kind, "launch"))
         inside = by_memory.get(limit, costs.tables[d].latency_spreads[0])
         exposure.expose(step.duration_s - launch_s, links[d].time_spreads if limit == "link" else inside)
     return exposure

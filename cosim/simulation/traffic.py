@@ -73,18 +73,29 @@ def plan_traffic(chip: Chip, workload: Workload, costs: OpCosts, residency: Resi
     reload = holds[None, :] & ~resident & (costs.n_arrays > 0)
     supported = costs.supported & ~(reload & (spare == 0))
     _refuse_homeless(chip, workload, costs, supported)
-    copies = np.where(resident, np.array(residency.copies)[:, None], 1)
-    rounds = np.where(reload & (spare > 0), np.ceil(costs.n_arrays / np.maximum(spare, 1)), 1.0)
     return Traffic(
         memories=memories,
         n_bytes=n_bytes + input_bytes,
         own_bytes=n_bytes,
         fixed_s=costs.fixed_s,
-        body_s=np.where(costs.supported, costs.latency_s - costs.fixed_s, 0.0) * rounds / copies,
+        body_s=_body_s(chip, costs, residency, resident, reload),
         program_s=np.where(reload, costs.program_s, 0.0),
         link_bytes_per_s=np.array([link.bandwidth_bytes_per_s for link in chip.links.values()]),
         supported=supported,
     )
+
+
+def _body_s(chip: Chip, costs: OpCosts, residency: Residency, resident: NDArray[np.bool_], reload: NDArray[np.bool_]) -> Floats:
+    """Time inside the device beyond its fixed part: copies share the vectors, but not what they all wait for; reloads go in rounds.
+
+    A device that holds weights prices an op that fits its arrays as if it had them all; rewritten, it has its scratch arrays only.
+    """
+    spare = np.array([device.scratch_arrays for device in chip.devices.values()])
+    held = np.array([device.n_arrays for device in chip.devices.values()])
+    copies = np.where(resident, np.array(residency.copies)[:, None], 1)
+    rounds = np.where(reload & (spare > 0) & (costs.n_arrays <= held), np.ceil(costs.n_arrays / np.maximum(spare, 1)), 1.0)
+    body_s = np.where(costs.supported, costs.latency_s - costs.fixed_s, 0.0)
+    return np.asarray(np.maximum(costs.serial_s, body_s * rounds / copies))
 
 
 def _refuse_homeless(chip: Chip, workload: Workload, costs: OpCosts, supported: NDArray[np.bool_]) -> None:

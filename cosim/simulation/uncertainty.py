@@ -16,7 +16,11 @@ from hw_models.cost import Spread
 
 @dataclass(slots=True)
 class Exposure:
-    """A total and, by spread name, the part of it that scales with that spread."""
+    """A total and, by spread name, the part of it that scales with that spread.
+
+    One name may come with several factors (a scaling law is surer over one node than over three). The largest is kept,
+    and a part p of a smaller factor f counts as p ln f / ln f_max: to first order it moves the total as much.
+    """
 
     total: float = 0.0
     by_name: dict[str, tuple[float, float]] = field(default_factory=dict)  # name → (factor, exposed part)
@@ -29,8 +33,10 @@ class Exposure:
     def expose(self, amount: float, spreads: Iterable[Spread]) -> None:
         """Let an amount already in the total scale with further spreads."""
         for spread in spreads:
-            factor, part = self.by_name.get(spread.name, (1.0, 0.0))
-            self.by_name[spread.name] = (max(factor, spread.factor), part + amount)
+            factor, part = self.by_name.get(spread.name, (spread.factor, 0.0))
+            largest = max(factor, spread.factor)
+            moved = part * _as_moved(factor, largest) + amount * _as_moved(spread.factor, largest)
+            self.by_name[spread.name] = (largest, moved)
 
     def interval(self) -> tuple[float, float]:
         """Return (low, high): total -/+ root of the summed squares of the deviations."""
@@ -51,13 +57,17 @@ def ratio_interval(new: Exposure, old: Exposure) -> tuple[float, float]:
         return 0.0, float("inf")
     square = 0.0
     for name in new.by_name.keys() | old.by_name.keys():
-        factor = max(new.by_name.get(name, (1.0, 0.0))[0], old.by_name.get(name, (1.0, 0.0))[0])
-        square += (_log_gain(new, name, factor) - _log_gain(old, name, factor)) ** 2
+        square += (_log_gain(new, name) - _log_gain(old, name)) ** 2
     ratio, width = new.total / old.total, exp(sqrt(square))
     return ratio / width, ratio * width
 
 
-def _log_gain(exposure: Exposure, name: str, factor: float) -> float:
-    """Logarithm of the factor by which the total grows when the named spread goes to its upper end."""
-    part = exposure.by_name.get(name, (1.0, 0.0))[1]
+def _log_gain(exposure: Exposure, name: str) -> float:
+    """Logarithm of the factor by which the total grows when the named spread goes to its upper end, by its own factor here."""
+    factor, part = exposure.by_name.get(name, (1.0, 0.0))
     return log(1 + part * (factor - 1) / exposure.total)
+
+
+def _as_moved(factor: float, largest: float) -> float:
+    """Share of a part under the largest factor that moves as much as all of it under a smaller one: ln f / ln f_max."""
+    return log(factor) / log(largest) if factor < largest else 1.0

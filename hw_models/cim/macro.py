@@ -9,7 +9,7 @@ Depthwise and grouped products share arrays along the diagonal, p = min(rows // 
 
 Inputs cross the port once and are reused by the input buffer between overlapping windows; only when a weight matrix takes
 more columns than there are macros, and its inputs exceed the buffer, are they fetched again. Products of two activations
-(`dynamic`) are refused: their operand would have to be programmed for each inference. Accuracy is not modelled yet;
+(`dynamic`) are refused: their operand would have to be programmed for each inference. Accuracy is not modeled yet;
 `CimMacroSpec.adc_deficit_bits` says how far the ADC is from lossless.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from hw_models.cost import Category, Component, CostTable, Spread, empty_costs
 from hw_models.kernels.cim import N_FLOATS, N_INTS, cim_costs
 from hw_models.registry import Device, device
 from hw_models.specs import Spec
-from hw_models.technology import LEAKAGE_FACTOR, scale_wire_energy
+from hw_models.technology import LEAKAGE_FACTOR, wire_energy
 from workloads.optable import OpTable, is_matmul
 
 __all__ = ["COMPONENTS", "LIMITS", "CimMacro", "CimMacroSpec"]
@@ -87,6 +87,7 @@ class CimMacro(Device):
             _runs(ops),
             table.latency_s,
             table.fixed_s,
+            table.serial_s,
             table.energy_j,
             table.n_bytes,
             table.limit,
@@ -121,7 +122,7 @@ class CimMacro(Device):
     def idle_spreads(self) -> tuple[Spread, ...]:
         """Range of the idle power as given, else leakage densities and that of the cells."""
         if self.spec.idle_w is not None:
-            return self.spec.spread(self.name, "idle")
+            return self.spec.spread(self.spec.title or self.kind, "idle")
         return (Spread("technology.leakage", LEAKAGE_FACTOR), *self.spec.cell.spread("cim.cell", "leakage"))
 
     @property
@@ -140,16 +141,23 @@ class CimMacro(Device):
         return self.spec.scratch_macros
 
     def peak_macs_per_s(self, weight_bits: int, activation_bits: int) -> float:
-        """MACs a second with every cell in use: macros * weights in one / (bit passes * activations * t_pass)."""
+        """MACs a second with every cell of every macro in use: macros * rows active * columns / (columns a weight * bit passes * t_pass).
+
+        Weights may lie across two arrays, so a fraction of one counts. Columns that fill the last turn of the ADCs in part may take
+        longer than they are worth: the better of all columns and of whole turns.
+        """
         spec = self.spec
         scaled = physics.factors(spec)
         readouts = -(-max(1, weight_bits - spec.sign_bits) // (spec.bits_per_cell * spec.tree_bits))
-        weights = (spec.rows // spec.row_devices) * (spec.cols // (readouts * spec.tree_bits * spec.col_devices))
-        conversions = -(-(spec.cols // spec.col_devices) // spec.n_adcs) if spec.n_adcs else 0
-        stages_s = (physics.activation_s(spec, scaled), conversions * physics.adc_s(spec, scaled), 1 / spec.clock_hz)
-        pass_s = max(stages_s) if spec.pipelined else sum(stages_s)
-        passes = -(-activation_bits // spec.input_bits_per_pass) * spec.input_phases * -(-spec.rows // spec.n_rows_active)
-        return spec.n_macros * weights / (passes * pass_s)
+        turn = spec.n_adcs * spec.col_devices
+        columns_per_s = 0.0
+        for columns in {spec.cols, spec.cols // turn * turn} if turn else {spec.cols}:
+            conversions = -(-columns // turn) if turn else 0
+            stages_s = (physics.activation_s(spec, scaled), conversions * physics.adc_s(spec, scaled), 1 / spec.clock_hz)
+            columns_per_s = max(columns_per_s, columns / (max(stages_s) if spec.pipelined else sum(stages_s)))
+        rows = min(spec.n_rows_active, spec.rows) / spec.row_devices
+        bit_passes = -(-activation_bits // spec.input_bits_per_pass) * spec.input_phases
+        return spec.n_macros * rows * columns_per_s / (readouts * spec.tree_bits * spec.col_devices * bit_passes)
 
 
 def _runs(ops: OpTable) -> NDArray[np.bool_]:
@@ -189,7 +197,7 @@ def _components(spec: CimMacroSpec, scaled: physics.Factors) -> tuple[Component,
         ),
         (scaled.dac_energy.factor, scaled.adc_energy.factor if adc else 1.0, scaled.logic_energy.factor),
         max(physics.input_buffer(spec).factor, physics.output_buffer(spec).factor),
-        scale_wire_factor(spec.node_m),
+        wire_factor(spec.node_m),
         (
             spec.is_assumed("input_density") or _any_assumed(spec.dac, _DAC_KEYS) or spec.cell.is_assumed("wordline_cap"),
             spec.is_assumed("weight_density") or _any_assumed(spec.cell, cell_keys),
@@ -201,9 +209,9 @@ def _components(spec: CimMacroSpec, scaled: physics.Factors) -> tuple[Component,
 
 
 @lru_cache(maxsize=256)
-def scale_wire_factor(node_m: float) -> float:
-    """90 % factor of wire energy at a node, from its published 28 nm value."""
-    return scale_wire_energy(28e-9, node_m).factor
+def wire_factor(node_m: float) -> float:
+    """90 % factor of wire energy at a node: that of the published figures and of moving them there."""
+    return wire_energy(node_m).factor
 
 
 @lru_cache(maxsize=4096)
@@ -237,14 +245,28 @@ def _make_components(
 
 
 def _latency_spreads(spec: CimMacroSpec, scaled: physics.Factors) -> tuple[Spread, ...]:
-    """Spread of the slowest-known stage, and of the delay law where a part comes from another node."""
-    stages = [_largest(spec.cell, ("read_time",)), _largest(spec, ("settle",)), _largest(spec.dac, ("time_fixed", "time_per_bit"))]
-    laws = [scaled.dac_delay.factor]
-    if spec.adc:
-        stages.append(_largest(spec.adc, TIME_KEYS))
-        laws.append(scaled.adc_delay.factor)
-    else:
-        stages.append(_largest(spec.logic, ("gate_delay",)))
-        laws.append(scaled.logic_delay.factor)
-    pairs = (("cim.latency", max(stages)), ("technology.delay", max(laws)))
+    """How far a pass of all columns may grow, by its parts' ranges and by the delay law; a stage that another hides does not count."""
+    nominal, known, law = (_pass_s(spec, scaled, by) for by in ("nominal", "known", "law"))
+    pairs = (("cim.latency", known / nominal), ("technology.delay", law / nominal))
     return tuple(Spread(name, factor) for name, factor in pairs if factor > 1)
+
+
+def _pass_s(spec: CimMacroSpec, scaled: physics.Factors, by: Literal["nominal", "known", "law"]) -> float:
+    """Time of one pass as it is, or with every part at the upper end of its own range or of the delay law."""
+
+    def end(seconds: float, owner: Spec, keys: Sequence[str], law: float = 1.0) -> float:
+        return seconds * {"nominal": 1.0, "known": _largest(owner, keys), "law": law}[by]
+
+    cycle_s = 1 / spec.clock_hz
+    driver_s = end(spec.dac.drive_s * scaled.dac_delay.value, spec.dac, ("time_fixed", "time_per_bit"), scaled.dac_delay.factor)
+    convert_s = 0.0
+    if spec.adc is None:
+        tree_s = physics.tree_s(spec, scaled)
+        active_s = max(cycle_s, driver_s + end(tree_s, spec.logic, ("gate_delay",), scaled.logic_delay.factor))
+    else:
+        line_s = max(end(spec.cell.read_time_s, spec.cell, ("read_time",)), end(spec.settle_s, spec, ("settle",)))
+        active_s = driver_s + line_s * spec.dac.n_pulses(spec.input_bits_per_pass)
+        turns = -(-spec.cols // (spec.n_adcs * spec.col_devices))
+        convert_s = turns * end(physics.adc_s(spec, scaled), spec.adc, TIME_KEYS, scaled.adc_delay.factor)
+    stages_s = (active_s, convert_s, cycle_s)
+    return max(stages_s) if spec.pipelined else sum(stages_s)

@@ -10,7 +10,6 @@ from hw_models.cim.logic import (
     ADDER_AREA,
     ADDER_CAP,
     FLIP_FLOP_AREA,
-    FLIP_FLOP_CAP,
     accumulator_area,
     accumulator_cap,
     place_value_adders,
@@ -24,6 +23,7 @@ from hw_models.technology import (
     delay_at_voltage,
     energy_at_voltage,
     logic_leakage,
+    register_energy,
     scale_area,
     scale_delay,
     scale_logic_energy,
@@ -143,9 +143,14 @@ def activation_s(spec: CimMacroSpec, scaled: Factors) -> float:
     """Time of one activation: t_driver + max(t_cell, t_settle) * pulses, or in digital macros t_driver + tree, at least a cycle."""
     driver_s = spec.dac.drive_s * scaled.dac_delay.value
     if spec.domain == "digital":
-        gates = 1 + tree_delay_gates(spec.n_rows_active, spec.tree_bits)
-        return max(1 / spec.clock_hz, driver_s + gates * spec.logic.gate_delay_s * scaled.logic_delay.value)
+        return max(1 / spec.clock_hz, driver_s + tree_s(spec, scaled))
     return driver_s + max(spec.cell.read_time_s, spec.settle_s) * spec.dac.n_pulses(spec.input_bits_per_pass)
+
+
+def tree_s(spec: CimMacroSpec, scaled: Factors) -> float:
+    """Time through the multiplying gate and the adder tree of a digital macro."""
+    gates = 1 + tree_delay_gates(spec.n_rows_active, spec.tree_bits)
+    return gates * spec.logic.gate_delay_s * scaled.logic_delay.value
 
 
 def adc_s(spec: CimMacroSpec, scaled: Factors) -> float:
@@ -225,7 +230,7 @@ def kernel_row(spec: CimMacroSpec, scaled: Factors) -> tuple[float, ...]:
         adc_j(spec, scaled),
         readout_gates(spec) * gate,
         spec.input_bits_per_pass * ADDER_CAP * gate if spec.domain == "digital" else 0.0,
-        FLIP_FLOP_CAP * gate,
+        register_j(spec),
         inputs.write_j * per_byte,
         inputs.read_j * per_byte,
         outputs.write_j * per_byte,
@@ -243,6 +248,16 @@ def kernel_row(spec: CimMacroSpec, scaled: Factors) -> tuple[float, ...]:
         spec.cell.write_s,
         spec.input_buffer_bytes,
     )
+
+
+def register_j(spec: CimMacroSpec) -> float:
+    """Energy of one bit of a register in J, as in every other device, at the macro's supply."""
+    return _register_j(spec.node_m) * energy_at_voltage(spec.supply_v, supply_v(spec.node_m))
+
+
+@lru_cache(maxsize=256)
+def _register_j(node_m: float) -> float:
+    return register_energy(1, node_m).value
 
 
 @lru_cache(maxsize=256)

@@ -43,7 +43,6 @@ class CimMacroSpec(Spec):
     `row_gates`, `col_gates`: NAND2 areas of decoder and driver at a row, of multiplexer and write driver at a column.
     """
 
-    title: str = ""
     n_macros: int = Field(ge=1)
     rows: int = Field(ge=1)
     cols: int = Field(ge=1)
@@ -173,5 +172,5 @@ class CimMacroSpec(Spec):
 
     @property
     def adc_deficit_bits(self) -> int:
-        """Bits by which the ADC falls short of lossless; what that does to accuracy is not modelled here."""
+        """Bits by which the ADC falls short of lossless; what that does to accuracy is not modeled here."""
         return max(0, self.lossless_adc_bits - self.adc.n_bits) if self.adc else 0

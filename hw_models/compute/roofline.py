@@ -99,7 +99,6 @@ class RooflineSpec(Spec):
     operand collection, interconnect and address work of wide machines. Without `idle` the device idles at the leakage of its area.
     """
 
-    title: str = ""
     node_m: Node
     clock_hz: Hertz
     mac: dict[FormatName, MacFormat] = Field(min_length=1)

@@ -48,7 +48,6 @@ class SpatialArraySpec(Spec):
     Without `area` and `idle` both follow from the parts.
     """
 
-    title: str = ""
     node_m: Node
     clock_hz: Hertz
     rows: PositiveInt

@@ -92,8 +92,8 @@ def conversion_steps(n: Ints, where: Ints) -> int:
 
 
 @kernel
-def time_op(n: Ints, x: Floats, op: Ints, where: Ints) -> tuple[float, float, int]:
-    """Latency and fixed part in s, and what limits.
+def time_op(n: Ints, x: Floats, op: Ints, where: Ints) -> tuple[float, float, float, int]:
+    """Latency, its fixed part and what copies of the weights do not shorten (s), and what limits.
 
     t_pass = t_act + t_conv + t_add, or the longest of them when pipelined; arrays work in parallel, rounds one
     after another, and the interconnect and the vector unit alongside: latency = fixed + max(array, link, vector).
@@ -115,7 +115,7 @@ def time_op(n: Ints, x: Floats, op: Ints, where: Ints) -> tuple[float, float, in
     if vector_s > busy_s:
         busy_s, limit = vector_s, BY_VECTOR
     fixed_s = x[LAUNCH_S] + stages_s - pass_s + x[CYCLE_S]
-    return fixed_s + busy_s, fixed_s, limit
+    return fixed_s + busy_s, fixed_s, max(link_s, vector_s), limit
 
 
 @kernel
@@ -219,6 +219,7 @@ def cim_costs(
     runs: NDArray[np.bool_],
     latency_s: Floats,
     fixed_s: Floats,
+    serial_s: Floats,
     energy_j: Floats,
     n_bytes: Floats,
     limit: NDArray[np.int8],
@@ -240,7 +241,7 @@ def cim_costs(
                 continue
             op = ops[o]
             map_op(n, op, where)
-            latency_s[s, o], fixed_s[s, o], by = time_op(n, x, op, where)
+            latency_s[s, o], fixed_s[s, o], serial_s[s, o], by = time_op(n, x, op, where)
             limit[s, o] = by
             refetches = where[REREADS] if op[INPUT_BYTES] > x[BUFFER_BYTES] else 1
             analog_energy(n, x, op, where, energy_j[s, o])

@@ -25,7 +25,7 @@ DATA_BUS, COLUMN_SPACING, BANK_GROUP, ACTIVATE_SPACING, FOUR_ACTIVATES, BANK_CYC
 
 @kernel
 def dram_bounds(timing: Floats, patterns: Floats) -> tuple[Floats, Ints]:
-    """Return utilisation and limit, both [n_specs, n_patterns], of `timing` [n_specs, 20] and `patterns` [n_patterns, 6].
+    """Return utilization and limit, both [n_specs, n_patterns], of `timing` [n_specs, 20] and `patterns` [n_patterns, 6].
 
     With b the clocks of a burst, r the activates per request, W the requests that the scheduler sees:
     U = F * min(1, b/tCCD_S, k b/tCCD_L, b/(r tRRD) ranks, 4b/(r tFAW) ranks, 32b/(r t32AW) ranks,
@@ -35,7 +35,7 @@ def dram_bounds(timing: Floats, patterns: Floats) -> tuple[Floats, Ints]:
     drain batch over the share of writes.
     """
     n_specs, n_patterns = timing.shape[0], patterns.shape[0]
-    utilisation = np.empty((n_specs, n_patterns))
+    utilization = np.empty((n_specs, n_patterns))
     limit = np.empty((n_specs, n_patterns), dtype=np.int64)
     for s in range(n_specs):
         t = timing[s]
@@ -72,6 +72,6 @@ def dram_bounds(timing: Floats, patterns: Floats) -> tuple[Floats, Ints]:
                 between = t[N_DRAIN] / t[N_BUSES] / (1.0 - reads) * b
                 if between / (between + idle) < best:
                     best, which = between / (between + idle), TURNAROUND
-            utilisation[s, p] = best * refresh
+            utilization[s, p] = best * refresh
             limit[s, p] = which
-    return utilisation, limit
+    return utilization, limit

@@ -94,6 +94,7 @@ class Rail(Spec):
     supply_v: Volts
     idd0_a: Amperes = 0.0
     idd2n_a: Amperes = 0.0
+    idd2p_a: Amperes | None = None
     idd3n_a: Amperes = 0.0
     idd4r_a: Amperes = 0.0
     idd4w_a: Amperes = 0.0
@@ -108,6 +109,7 @@ class Energies(Spec):
     background_w: Watts
     active_w: Watts
     refresh_w: Watts
+    power_down_w: Watts | None = None
 
 
 class DramSpec(Spec):
@@ -250,6 +252,7 @@ class CommandEnergies:
     refresh_j: float
     active_w: float
     idle_w: float
+    power_down_w: float
 
 
 def command_energies(spec: DramSpec) -> CommandEnergies:
@@ -266,7 +269,7 @@ def command_energies(spec: DramSpec) -> CommandEnergies:
     rc_s = spec.clocks(t.t_rc_s) * clock_s if t.t_rc_s is not None else ras_s + rp_s
     burst_s = spec.burst_clocks * clock_s
     io_j = spec.request_bytes * spec.io_j_per_byte
-    total = dict.fromkeys(("activate_j", "read_j", "write_j", "refresh_j", "active_w", "idle_w"), 0.0)
+    total = dict.fromkeys(("activate_j", "read_j", "write_j", "refresh_j", "active_w", "idle_w", "power_down_w"), 0.0)
     read_io_j = write_io_j = io_j
     for name, rail in spec.currents.items():
         power = spec.n_devices * rail.supply_v
@@ -280,6 +283,7 @@ def command_energies(spec: DramSpec) -> CommandEnergies:
         total["refresh_j"] += power * (rail.idd5b_a - rail.idd3n_a) * rfc_s
         total["active_w"] += power * rail.idd3n_a
         total["idle_w"] += power * rail.idd2n_a
+        total["power_down_w"] += power * (rail.idd2n_a if rail.idd2p_a is None else rail.idd2p_a)
     return CommandEnergies(read_io_j=read_io_j, write_io_j=write_io_j, **total)
 
 
@@ -299,6 +303,7 @@ def _from_energies(spec: DramSpec) -> CommandEnergies:
         refresh_j=energy.refresh_w / n_ranks * spec.timings.t_refi_s,
         active_w=energy.active_w / n_ranks,
         idle_w=energy.background_w / n_ranks,
+        power_down_w=(energy.background_w if energy.power_down_w is None else energy.power_down_w) / n_ranks,
     )
 
 
@@ -320,9 +325,9 @@ def energy_of_counts(spec: DramSpec, counts: DramCounts) -> dict[str, float]:
 class Dram(Memory):
     """All channels of a DRAM, streams interleaved over them.
 
-    Background rule: while the chip is on every rank draws precharge standby (IDD2N), component "background"; while
-    bytes move, the step up to active standby (IDD3N - IDD2N) of all ranks is charged to them, component "active".
-    Power-down and self-refresh are not modelled, so a memory that is mostly idle is charged too much.
+    Background rule: while the chip is on every rank draws precharge power-down (IDD2P; precharge standby, IDD2N, where the file
+    gives no other), component "background"; while bytes move, the step up to active standby (IDD3N) of all ranks is charged
+    to them, component "active". A controller that powers down as soon as nothing moves, at no delay; no self-refresh.
     """
 
     spec_class = DramSpec
@@ -331,8 +336,8 @@ class Dram(Memory):
     def __init__(self, name: str, spec: DramSpec) -> None:
         """Evaluate the stream bound and the command energies once."""
         super().__init__(name, spec)
-        utilisation, limit = bounds([spec], [STREAM])
-        self._utilisation, self._limit = float(utilisation[0, 0]), DRAM_LIMITS[int(limit[0, 0])]
+        utilization, limit = bounds([spec], [STREAM])
+        self._utilization, self._limit = float(utilization[0, 0]), DRAM_LIMITS[int(limit[0, 0])]
         self._energies = command_energies(spec)
 
     @property
@@ -348,7 +353,7 @@ class Dram(Memory):
     @property
     def bandwidth_bytes_per_s(self) -> float:
         """Peak x bound of a sequential read stream interleaved over bank groups."""
-        return self.peak_bytes_per_s * self._utilisation
+        return self.peak_bytes_per_s * self._utilization
 
     @property
     def bandwidth_limit(self) -> str:
@@ -384,14 +389,15 @@ class Dram(Memory):
             "read": reads * e.read_j,
             "write": writes * e.write_j,
             "io": reads * e.read_io_j + writes * e.write_io_j,
-            "active": active_s * n_ranks * max(0.0, e.active_w - e.idle_w),
+            "active": active_s * n_ranks * max(0.0, e.active_w - e.power_down_w),
         }
 
     @property
     def standby_parts_w(self) -> dict[str, float]:
-        """Precharge standby and refresh of all ranks: P_REF = E_REF / tREFI."""
+        """Power-down and refresh of all ranks: P_REF = E_REF / tREFI."""
         n_ranks = self.spec.n_buses * self.spec.organization.n_ranks
-        return {"background": n_ranks * self._energies.idle_w, "refresh": n_ranks * self._energies.refresh_j / self.spec.timings.t_refi_s}
+        refresh_w = n_ranks * self._energies.refresh_j / self.spec.timings.t_refi_s
+        return {"background": n_ranks * self._energies.power_down_w, "refresh": refresh_w}
 
     @property
     def area_m2(self) -> float:
@@ -407,12 +413,13 @@ class Dram(Memory):
         return {
             "activate": "energy.activate", "read": "energy.core", "write": "energy.core", "io": "io",
             "active": "energy.active", "background": "energy.background", "refresh": "energy.refresh",
-        }  # fmt: skip
+        } | ({"background": "energy.power_down"} if self.spec.energy and self.spec.energy.power_down_w is not None else {})  # fmt: skip
 
     @property
     def spreads(self) -> dict[str, tuple[Spread, ...]]:
-        """Return what the file says of the number behind each component."""
-        return {component: self.spec.spread("dram", key) for component, key in self._keys.items()}
+        """Return what the file says of the number behind each component; one unknown a part and number, wherever the part is used."""
+        owner = self.spec.title or "dram"
+        return {component: self.spec.spread(owner, key) for component, key in self._keys.items()}
 
     @property
     def assumed(self) -> frozenset[str]:

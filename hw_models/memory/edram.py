@@ -32,7 +32,7 @@ class EdramSpec(Spec):
 
 @memory("edram")
 class Edram(Memory):
-    """On-chip embedded DRAM; refresh is a standing power, its lost cycles are not modelled."""
+    """On-chip embedded DRAM; refresh is a standing power, its lost cycles are not modeled."""
 
     spec_class = EdramSpec
     spec: EdramSpec

@@ -223,7 +223,8 @@ class Sram(Memory):
         """Evaluate one bank and the wires between banks once."""
         super().__init__(name, spec)
         self.bank = sram_access(spec.capacity_bytes / spec.n_banks, spec.width_bits, spec.node_m, spec.cell)
-        self.wire_j = bank_wire_j(self.bank.area_m2, spec.n_banks, spec.width_bits, spec.node_m)
+        bank_m2 = self.bank.area_m2 if spec.area_m2 is None else spec.area_m2 / spec.n_banks
+        self.wire_j = bank_wire_j(bank_m2, spec.n_banks, spec.width_bits, spec.node_m)
 
     @property
     def capacity_bytes(self) -> float:
@@ -239,15 +240,15 @@ class Sram(Memory):
 
     @property
     def bandwidth_bytes_per_s(self) -> float:
-        """Peak, or what the cycle time of a bank allows if that is less than the clock asks."""
-        return min(self.peak_bytes_per_s, self._cycle_bytes_per_s()) if self.spec.clock_hz else self.peak_bytes_per_s
+        """Peak, or what the cycle time of the banks allows if that is less than the clock or the bandwidth given asks."""
+        return min(self.peak_bytes_per_s, self._cycle_bytes_per_s())
 
     @property
     def bandwidth_limit(self) -> str:
         """Return "stated bandwidth", "bank cycle time" or "port width x clock"."""
-        if self.spec.clock_hz is None:
-            return "stated bandwidth"
-        return "bank cycle time" if self._cycle_bytes_per_s() < self.peak_bytes_per_s else "port width x clock"
+        if self._cycle_bytes_per_s() < self.peak_bytes_per_s:
+            return "bank cycle time"
+        return "stated bandwidth" if self.spec.clock_hz is None else "port width x clock"
 
     def _cycle_bytes_per_s(self) -> float:
         return self.spec.n_banks * self.spec.width_bits / 8 / self.bank.cycle_s

@@ -117,8 +117,8 @@ PREDICTED = [  # config, pattern, what the closed form gives, what binds, worked
 
 @pytest.mark.parametrize(("name", "pattern", "expected", "limit"), PREDICTED)
 def test_closed_form_gives_the_published_prediction_and_names_what_binds(name, pattern, expected, limit):
-    utilisation, which = bounds([spec(name)], [pattern])
-    assert utilisation[0, 0] == pytest.approx(
+    utilization, which = bounds([spec(name)], [pattern])
+    assert utilization[0, 0] == pytest.approx(
         expected, abs=0.0021
     )  # predictions were printed with three digits, some with tRFC of 0.63 ns clocks
     assert DRAM_LIMITS[which[0, 0]] == limit
@@ -145,17 +145,17 @@ def cases() -> list[tuple[str, str]]:
 
 
 def ratio(name: str, key: str) -> float:
-    utilisation, _ = bounds([spec(name)], [as_mapped(name, MEASURED[key])])
-    return float(rows(name)[key, "closed:0"]["bus_utilisation"]) / float(utilisation[0, 0])
+    utilization, _ = bounds([spec(name)], [as_mapped(name, MEASURED[key])])
+    return float(rows(name)[key, "closed:0"]["bus_utilisation"]) / float(utilization[0, 0])
 
 
 @pytest.mark.parametrize(("name", "key"), cases())
-def test_simulated_utilisation_is_within_14_percent_of_the_closed_form(name, key):
+def test_simulated_utilization_is_within_14_percent_of_the_closed_form(name, key):
     """Above 1 where the closed form is an estimate (bank network, turnaround), not a strict bound."""
     assert 0.86 < ratio(name, key) < 1.09
 
 
-def test_half_of_the_simulated_utilisations_are_within_3_percent():
+def test_half_of_the_simulated_utilizations_are_within_3_percent():
     errors = sorted(abs(ratio(name, key) - 1) for name, key in cases())
     assert errors[len(errors) // 2] < 0.03
 

@@ -83,7 +83,7 @@ def lpddr5(**timings: str) -> DramSpec:
     return DramSpec.model_validate(data)
 
 
-def utilisation(spec: DramSpec, pattern: Pattern) -> float:
+def utilization(spec: DramSpec, pattern: Pattern) -> float:
     return float(bounds([spec], [pattern])[0][0, 0])
 
 
@@ -99,7 +99,7 @@ TIMINGS = ["t_rcd", "t_rp", "t_ras", "t_ccd_s", "t_ccd_l", "t_rrd_s", "t_faw", "
 )
 def test_a_longer_delay_never_makes_a_dram_faster(name, times, acts, reads):
     pattern = Pattern("any", acts_per_request=acts, read_fraction=reads)
-    short, long = (utilisation(lpddr5(**{name: f"{t} ns"}), pattern) for t in sorted(times))
+    short, long = (utilization(lpddr5(**{name: f"{t} ns"}), pattern) for t in sorted(times))
     assert long <= short
     assert 0 < long <= 1
 
@@ -107,7 +107,7 @@ def test_a_longer_delay_never_makes_a_dram_faster(name, times, acts, reads):
 @settings(max_examples=50, deadline=None)
 @given(acts=st.tuples(acts_per_request, acts_per_request))
 def test_more_activates_a_request_never_make_a_dram_faster(acts):
-    few, many = (utilisation(lpddr5(), Pattern("any", acts_per_request=a)) for a in sorted(acts))
+    few, many = (utilization(lpddr5(), Pattern("any", acts_per_request=a)) for a in sorted(acts))
     assert many <= few
 
 
@@ -116,4 +116,4 @@ def test_a_batch_gives_what_single_calls_give():
     together, limits = bounds(specs, [STREAM, RANDOM])
     assert together.shape == limits.shape == (3, 2)
     for i, spec in enumerate(specs):
-        assert together[i].tolist() == [utilisation(spec, STREAM), utilisation(spec, RANDOM)]
+        assert together[i].tolist() == [utilization(spec, STREAM), utilization(spec, RANDOM)]

@@ -123,3 +123,18 @@ def test_a_part_overridden_on_the_chip_loses_its_source(tmp_path):
     spec = chip.devices["cpu"].spec
     assert "clock" not in spec.sources
     assert "clock" not in spec.assumed
+
+
+def test_a_note_on_a_whole_section_holds_for_each_of_its_parts(tmp_path):
+    link = load(tmp_path, GOOD).links["cpu"]
+    assert link.assumed
+    assert [spread.name for spread in link.spreads] == ["link.energy"]
+
+
+def test_a_note_on_one_part_of_a_section_covers_its_keys(tmp_path):
+    text = GOOD.replace('links: "a test chip"', 'links.default: "a test chip"').replace(
+        "assumed: {", "ranges: {links.default: 3}\nassumed: {"
+    )
+    link = load(tmp_path, text).links["cpu"]
+    assert link.assumed
+    assert {spread.factor for spread in (*link.spreads, *link.time_spreads)} == {3.0}

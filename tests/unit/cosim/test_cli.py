@@ -41,7 +41,8 @@ def test_run_prints_one_json_object_and_writes_whole_files(cosim, tmp_path):
     assert data["energy_j_low"] <= data["energy_j"] <= data["energy_j_high"]
     assert data["latency_s_low"] <= data["latency_s"] <= data["latency_s_high"]
     assert sum(data["energy_by_component_j"].values()) == pytest.approx(data["energy_j"], rel=1e-12)
-    assert {row["op"] for row in data["binding"]} and len(data["binding"]) == data["n_ops"]
+    assert {row["op"] for row in data["binding"]}
+    assert len(data["binding"]) == data["n_ops"]
     assert all((tmp_path / name).stat().st_size > 0 for name in data["files"])
     assert not [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
 
@@ -49,7 +50,8 @@ def test_run_prints_one_json_object_and_writes_whole_files(cosim, tmp_path):
 def test_run_prints_a_table_with_units_and_the_files(cosim):
     code, out, _ = cosim("run", "lenet5", "--chip", "edge_npu_soc", "--out", "elsewhere")
     assert code == 0
-    assert "TOPS/W" in out and "mm2" in out.replace("²", "2")
+    assert "TOPS/W" in out
+    assert "mm2" in out.replace("²", "2")
     assert "elsewhere/report.html" in out
 
 
@@ -93,15 +95,17 @@ def test_compare_prints_rows_ratios_and_a_waterfall_that_sums_up(cosim):
     assert all(row["edge_npu_soc"] == 1.0 for row in data["ratios"].values())
     difference = data["rows"][1]["energy_j"] - data["rows"][0]["energy_j"]
     assert sum(step["delta_j"] for step in data["waterfall"]) == pytest.approx(difference, rel=1e-9)
-    assert "accuracy is not modelled" in data["accuracy"]
+    assert "accuracy is not modeled" in data["accuracy"]
 
 
 def test_validate_reports_metrics_and_whether_they_hold(cosim):
     code, out, _ = cosim("validate", "contention", "--json", "--strict")
     data = json.loads(out)
     assert code == 0
-    assert data["area"] == "contention" and data["passed"] is True
-    assert data["metrics"]["max_rel_error"] <= 1e-9 and data["metrics"]["n"] == data["n"] > 0
+    assert data["area"] == "contention"
+    assert data["passed"] is True
+    assert data["metrics"]["max_rel_error"] <= 1e-9
+    assert data["metrics"]["n"] == data["n"] > 0
 
 
 @pytest.mark.parametrize("what", ["chips", "workloads", "devices", "parts"])
@@ -170,7 +174,8 @@ def test_a_mistake_ends_with_one_paragraph_and_exit_code_2(cosim, tmp_path, args
     code, out, err = cosim(*args)
     assert code == 2
     assert message in err
-    assert "Traceback" not in err and out == ""
+    assert "Traceback" not in err
+    assert out == ""
     assert not (tmp_path / "out").exists(), "nothing is half written"
 
 
@@ -206,3 +211,28 @@ def test_a_full_disk_leaves_no_half_file(cosim, tmp_path, monkeypatch):
     assert code == 2
     assert "No space left on device" in err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_new_from_a_file_still_finds_what_stood_beside_it(cosim, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "base.yaml").write_text("base: edge_npu_soc\n")
+    (tmp_path / "a" / "v.yaml").write_text("base: base.yaml\n")
+    assert cosim("new", "b.yaml", "--from", "a/v.yaml")[0] == 0
+    assert "base: a/base.yaml" in (tmp_path / "b.yaml").read_text()
+    assert cosim("check", "b.yaml")[0] == 0
+
+
+def test_check_builds_a_part_and_names_what_is_wrong(cosim, tmp_path):
+    (tmp_path / "core.yaml").write_text("part: cpu/cortex_a55_quad_22nm\nclock: 2 ns\nsources: {clock: x}\n")
+    code, _, err = cosim("check", "core.yaml")
+    assert code == 2
+    assert "core.yaml:2: clock" in err
+    assert "'ns' is a unit of s" in err
+    assert cosim("check", "cpu/cortex_a55_quad_22nm")[0] == 0
+
+
+def test_check_lists_numbers_that_nobody_stands_for(cosim, tmp_path):
+    (tmp_path / "core.yaml").write_text("part: cpu/cortex_a55_quad_22nm\nclock: 2 GHz\n")
+    code, _, err = cosim("check", "core.yaml")
+    assert code == 2
+    assert "neither source nor `assumed`: clock" in err

@@ -67,7 +67,8 @@ def test_rows_lie_within_the_run(chip, network):
     result = Simulation(chip, network).run()
     for row in result.rows:
         assert 0 <= row.start_s <= row.end_s <= result.latency_s * (1 + 1e-12)
-        assert row.energy_j >= 0 and row.n_bytes >= 0
+        assert row.energy_j >= 0
+        assert row.n_bytes >= 0
         assert row.category in {"compute", "convert", "memory", "link", "static", "idle"}
 
 
@@ -131,7 +132,9 @@ def silence(patch, stages, device, component):
     elif device in chip.memories:
         memory = chip.memories[device]
         dynamic, static = memory.energy_parts_j, memory.standby_parts_w
-        patch.setattr(type(memory), "energy_parts_j", lambda self, r, w: {**dynamic(r, w), component: 0.0} if self is memory else dynamic(r, w))
+        patch.setattr(
+            type(memory), "energy_parts_j", lambda self, r, w: {**dynamic(r, w), component: 0.0} if self is memory else dynamic(r, w)
+        )
         patch.setattr(
             type(memory),
             "standby_parts_w",

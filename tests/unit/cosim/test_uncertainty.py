@@ -1,6 +1,6 @@
 """Intervals: what moves together adds up, what is independent adds in squares, what is common cancels."""
 
-from math import hypot, sqrt
+from math import hypot, log, sqrt
 
 import pytest
 from hypothesis import given
@@ -59,6 +59,21 @@ def test_partly_common_causes_cancel_partly():
     low, high = ratio_interval(b, a)
     assert high == pytest.approx(2.0 / 1.5)
     assert low == pytest.approx(1.5 / 2.0)
+
+
+def test_a_small_factor_does_not_widen_to_a_large_one_of_the_same_name():
+    """9 J that a law moves by 1.1 and 1 J that it moves by 3: 10 J stay within 12 or so, not within 10 * 3."""
+    sure, unsure = Spread("law", 1.1), Spread("law", 3.0)
+    for parts in (((9.0, (sure,)), (1.0, (unsure,))), ((1.0, (unsure,)), (9.0, (sure,)))):
+        low, high = exposure(*parts).interval()
+        assert high == pytest.approx(10 + 1.0 * 2 + 9.0 * log(1.1) / log(3.0) * 2)
+        assert 11.5 < high < 14
+        assert low > 7.5
+
+
+def test_each_side_of_a_ratio_moves_by_its_own_factor():
+    a, b = exposure((1.0, (Spread("law", 1.2),))), exposure((1.0, (Spread("law", 3.0),)))
+    assert ratio_interval(b, a) == pytest.approx((1.2 / 3.0, 3.0 / 1.2))
 
 
 def test_a_ratio_to_nothing_is_unknown():

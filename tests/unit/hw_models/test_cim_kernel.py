@@ -31,7 +31,8 @@ def run(n, x, op):
     """One spec and one op through the kernel."""
     one = (1, 1)
     out = {
-        "latency_s": np.zeros(one), "fixed_s": np.zeros(one), "energy_j": np.zeros((1, 1, 8)), "n_bytes": np.zeros((1, 1, 3)),
+        "latency_s": np.zeros(one), "fixed_s": np.zeros(one), "serial_s": np.zeros(one),
+        "energy_j": np.zeros((1, 1, 8)), "n_bytes": np.zeros((1, 1, 3)),
         "limit": np.zeros(one, np.int8), "n_arrays": np.zeros(one, np.int64), "program_s": np.zeros(one), "program_j": np.zeros(one),
         "compute_bits": np.zeros((1, 1, 2), np.int64),
     }  # fmt: skip
@@ -124,6 +125,7 @@ def naive(n, x, op):
     return {
         "latency_s": fixed_s + max(array_s, link_s, vector_s),
         "fixed_s": fixed_s,
+        "serial_s": max(link_s, vector_s),
         "energy_j": np.array([*parts, sum(parts) * x["control"]]),
         "n_bytes": np.array([op["weight_bytes"], op["input_bytes"] * refetches, op["output_bytes"]]),
         "n_arrays": len(arrays) * copies,
@@ -187,6 +189,9 @@ def test_one_small_op_by_hand():
     # a pass: 61 driving and settling, 2 conversions of 67, one cycle of 2; 6 of them, a launch of 73 and a last cycle
     assert found["latency_s"] == pytest.approx(73 + 2 + 6 * (61 + 2 * 67 + 2))
     assert found["fixed_s"] == pytest.approx(75)
+    assert found["serial_s"] == pytest.approx(
+        (36 + 48) / 16 * 2
+    )  # 84 bits over a tree of 16 a cycle of 2; 5 operations on 2 lanes are less
     assert found["limit"] == k.BY_ADC
     assert found["n_arrays"] == 1
     # 6 rows written one after another, 12 cells at once; 24 cells
@@ -220,14 +225,14 @@ def test_a_macro_without_converters_is_limited_by_its_array():
 
 
 def test_an_op_that_does_not_run_is_left_alone():
-    out = [np.full((1, 1), np.inf), np.zeros((1, 1)), np.zeros((1, 1, 8)), np.zeros((1, 1, 3)), np.zeros((1, 1), np.int8)]
+    out = [np.full((1, 1), np.inf), np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1, 8)), np.zeros((1, 1, 3)), np.zeros((1, 1), np.int8)]
     out += [np.zeros((1, 1), np.int64), np.zeros((1, 1)), np.zeros((1, 1)), np.full((1, 1, 2), 8, dtype=np.int64)]
     ints = np.array([[INTS[name] for name in INTS]], dtype=np.int64)
     floats = np.array([[FLOATS[name] for name in FLOATS]])
     k.cim_costs(ints, floats, np.zeros((1, 10), np.int64), np.zeros(1, dtype=np.bool_), *out)
     assert np.isinf(out[0]).all()
-    assert not out[2].any()
-    assert (out[8] == 8).all()
+    assert not out[3].any()
+    assert (out[9] == 8).all()
 
 
 def test_inputs_are_fetched_again_only_when_columns_go_in_rounds_and_the_buffer_is_small():

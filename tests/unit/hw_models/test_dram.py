@@ -95,26 +95,26 @@ pattern_rows = st.tuples(
 def test_kernel_equals_the_formulas_written_out(rows, patterns):
     timing = np.array(rows)
     timing[:, k.REFI] += timing[:, k.RFC] + timing[:, k.RFC_BANK]
-    utilisation, limit = k.dram_bounds(timing, np.array(patterns))
+    utilization, limit = k.dram_bounds(timing, np.array(patterns))
     for s, row in enumerate(timing):
         for p, pattern in enumerate(patterns):
             value, which = naive_bound(dict(enumerate(row)), list(pattern))
-            assert utilisation[s, p] == pytest.approx(value, rel=1e-12)
+            assert utilization[s, p] == pytest.approx(value, rel=1e-12)
             assert limit[s, p] == which
 
 
 def test_ddr4_loses_only_refresh_in_a_stream_and_is_held_by_the_four_activate_window_at_random():
     """tRFC 576 and tREFI 12480 clocks; 4 activates of one 4-clock burst each in 34 clocks."""
-    utilisation, limit = bounds([spec("ddr4_3200_x64")], [STREAM, RANDOM, SAME_BANK])
+    utilization, limit = bounds([spec("ddr4_3200_x64")], [STREAM, RANDOM, SAME_BANK])
     f = 1 - 576 / 12480
-    assert utilisation[0] == pytest.approx([f, 16 / 34 * f, 4 / 74 * f])
+    assert utilization[0] == pytest.approx([f, 16 / 34 * f, 4 / 74 * f])
     assert [DRAM_LIMITS[i] for i in limit[0]] == ["data bus, less refresh", "four-activate window (tFAW)", "bank cycle (tRC)"]
 
 
 def test_a_column_low_map_halves_a_ddr4_stream_until_the_window_reaches_over_the_row():
     """128 requests a row at tCCD_L = 2 b; 32 in sight: 128 / 96 / 2 = 2/3 of the bus."""
-    utilisation, limit = bounds([spec("ddr4_3200_x64")], [COLUMN_LOW])
-    assert utilisation[0, 0] == pytest.approx(2 / 3 * (1 - 576 / 12480))
+    utilization, limit = bounds([spec("ddr4_3200_x64")], [COLUMN_LOW])
+    assert utilization[0, 0] == pytest.approx(2 / 3 * (1 - 576 / 12480))
     assert DRAM_LIMITS[limit[0, 0]] == "bank group (tCCD_L)"
     blind, _ = bounds([spec("ddr4_3200_x64", controller={"n_window": 1})], [COLUMN_LOW])
     assert blind[0, 0] == pytest.approx(128 / 127 / 2 * (1 - 576 / 12480))
@@ -216,12 +216,23 @@ def test_closed_row_costs_trcd_more_than_a_hit_and_conflict_trp_more_than_closed
     assert memory.first_access_s == pytest.approx(20e-9 + 13.75e-9 + 13.75e-9)
 
 
-def test_streaming_raises_standby_from_precharged_to_active_for_as_long_as_it_lasts():
+def test_streaming_raises_standby_from_power_down_to_active_for_as_long_as_it_lasts():
     memory = Dram("dram", spec("ddr4_3200_x64"))
     second = memory.energy_parts_j(memory.bandwidth_bytes_per_s, 0.0)
-    assert second["active"] == pytest.approx(8 * 1.2 * (52 - 37) * 1e-3)
-    assert memory.standby_parts_w["background"] == pytest.approx(8 * 1.2 * 37e-3)
+    assert second["active"] == pytest.approx(8 * 1.2 * (52 - 25) * 1e-3)
+    assert memory.standby_parts_w["background"] == pytest.approx(8 * 1.2 * 25e-3)
     assert memory.standby_parts_w["refresh"] == pytest.approx(8 * 1.2 * 198e-3 * 360 / 7800)
+
+
+def test_a_memory_without_a_power_down_figure_stands_by():
+    hbm = Dram("dram", spec("hbm2_2000"))
+    assert command_energies(hbm.spec).power_down_w == command_energies(hbm.spec).idle_w
+
+
+def test_an_idle_lpddr_draws_a_sixth_of_its_standby():
+    """5.5 of 33 mW a die, two dies (DRAMSys memspec of a 6 Gb LPDDR4)."""
+    memory = Dram("dram", spec("lpddr4_3200_x32"))
+    assert memory.standby_parts_w["background"] == pytest.approx(2 * (1.8 * 1.2e-3 + 1.1 * 3e-3))
 
 
 def test_counts_and_bytes_agree_on_a_stream():
@@ -259,7 +270,7 @@ def test_a_scaled_part_says_so_and_carries_its_range():
     memory = Dram("dram", spec("lpddr5x_8533"))
     assert memory.spec.is_assumed("timings.t_rcd")
     assert "read" in memory.assumed
-    assert {s.name: s.factor for s in memory.spreads["read"]} == {"dram.energy.core": 1.6}
+    assert {s.name: s.factor for s in memory.spreads["read"]} == {"LPDDR5X-8533 x32.energy": 1.6}
     assert [s.name for s in memory.bandwidth_spreads] == ["dram.bandwidth", "dram.timings"]
 
 

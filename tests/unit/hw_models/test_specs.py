@@ -56,8 +56,13 @@ def test_a_note_on_a_parent_covers_its_children_and_the_nearest_one_wins():
 def test_an_assumed_number_spreads_by_the_default_factor_unless_its_file_gives_a_range():
     spec = part(assumed={"timing": "guess", "idle": "guess"}, ranges={"idle": 3.0, "supply": 1.1}, sources={"supply": "x"})
     assert {s.name: s.factor for s in spec.spread("dram", "timing.t_rcd", "idle", "supply")} == {
-        "dram.timing.t_rcd": DEFAULT_ASSUMED_FACTOR, "dram.idle": 3.0, "dram.supply": 1.1,
+        "dram.timing": DEFAULT_ASSUMED_FACTOR, "dram.idle": 3.0, "dram.supply": 1.1,
     }  # fmt: skip
+
+
+def test_numbers_under_one_note_are_one_unknown():
+    spec = part(assumed={"timing": "guess"})
+    assert [s.name for s in spec.spread("dram", "timing.t_rcd", "timing.t_rp")] == ["dram.timing"]
 
 
 def test_a_sourced_number_without_a_range_has_no_spread():

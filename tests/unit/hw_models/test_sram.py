@@ -141,6 +141,12 @@ def test_a_clock_faster_than_the_array_is_held_by_its_cycle_time():
     assert memory.bandwidth_bytes_per_s < memory.peak_bytes_per_s
 
 
+def test_a_stated_bandwidth_is_no_more_than_the_banks_can_cycle():
+    memory = sram(clock=None, bandwidth="1 TB/s")
+    assert memory.bandwidth_limit == "bank cycle time"
+    assert memory.bandwidth_bytes_per_s == pytest.approx(4 * 8 / 0.393025e-9)
+
+
 def test_a_stated_bandwidth_is_taken_as_it_is():
     memory = sram(clock=None, bandwidth="10 GB/s")
     assert memory.bandwidth_bytes_per_s == 10e9
