@@ -1,0 +1,117 @@
+"""Laws of policies: plans that can run, on random graphs, equal for equal seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+import numpy as np
+
+from cosim.engine.check import check_playback
+from cosim.engine.simpy_engine import play
+from cosim.scheduling.base import Instance, Plan, Policy
+from cosim.scheduling.fixed import placed_problem
+from cosim.testing.judge import TOLERANCE, Judge
+from workloads.errors import ScheduleError
+
+
+def check_policy(policy: Policy, device_names: tuple[str, ...] = ("cpu", "gpu", "npu")) -> None:
+    """Check the laws of a policy on random graphs, without contention, and let the engine replay its plans.
+
+    `device_names` are those of the random chips; give others to a policy whose argument names a device. Raises ScheduleError.
+    """
+    judge = Judge(f"policy {policy.name!r}", ScheduleError)
+    for seed, instance in enumerate(_instances(device_names)):
+        before = {item.name: np.copy(getattr(instance, item.name)) for item in fields(instance)}
+        plan = policy.plan(instance, np.random.default_rng(seed))
+        for name, kept in before.items():
+            judge.law("the instance is left as it was", np.array_equal(kept, getattr(instance, name)), f"{name} has changed")
+        _check_plan(judge, instance, plan)
+        again = policy.plan(instance, np.random.default_rng(seed))
+        for item in fields(plan):
+            a, b = getattr(plan, item.name), getattr(again, item.name)
+            judge.law("one seed gives one plan", np.array_equal(a, b), f"seed {seed}: {item.name} is {a}, then {b}")
+        _check_replay(instance, plan)
+
+
+def _instances(device_names: tuple[str, ...]) -> Iterator[Instance]:
+    """Random graphs of 0 to 24 tasks: some not on every device, some without length, some edges without bytes."""
+    n_devices = len(device_names)
+    for seed, n in enumerate((0, 1, 2, 9, 16, 24, 24, 24)):
+        rng = np.random.default_rng(seed)
+        cost_s = rng.uniform(1e-6, 9e-6, (n, n_devices)) * rng.choice([0.0, 1.0], (n, 1), p=[0.1, 0.9])
+        able = rng.random((n, n_devices)) < 0.7
+        able[np.arange(n), rng.integers(0, n_devices, n)] = True
+        pairs = np.array([(u, v) for v in range(n) for u in range(v) if rng.random() < 2.5 / n], dtype=np.int64).reshape(-1, 2)
+        yield Instance(
+            task_names=tuple(f"op{i}" for i in range(n)),
+            device_names=device_names,
+            cost_s=np.where(able, cost_s, np.inf),
+            edge_src=pairs[:, 0],
+            edge_dst=pairs[:, 1],
+            edge_bytes=1000.0 * rng.integers(0, 4, len(pairs)).astype(np.float64),
+            bandwidth_bytes_per_s=rng.uniform(1e9, 4e9, (n_devices, n_devices)),
+            latency_s=rng.uniform(0, 1e-6, (n_devices, n_devices)),
+        )
+
+
+def _check_plan(judge: Judge, instance: Instance, plan: Plan) -> None:
+    """Check where and when a plan runs each task."""
+    n, names = instance.n_tasks, instance.task_names
+    for name in ("assignment", "priority", "start_s", "end_s"):
+        values = np.asarray(getattr(plan, name))
+        judge.law(
+            "a plan has a finite number for each task", values.shape == (n,) and bool(np.isfinite(values).all()), f"{name} is {values}"
+        )
+    device, start_s, end_s = plan.assignment, plan.start_s, plan.end_s
+    within = (device >= 0) & (device < instance.n_devices)
+    judge.everywhere("tasks are on devices of the chip", within, lambda i: f"{names[i]} is on {device[i]} of {instance.n_devices}")
+    cost_s = instance.cost_s[np.arange(n), device]
+    able = [np.flatnonzero(row).tolist() for row in instance.supported]
+    judge.everywhere("tasks are where they can run", np.isfinite(cost_s), lambda i: f"{names[i]} is on {device[i]}, but runs on {able[i]}")
+    last_s = float(np.max(end_s, initial=0.0))
+    slack_s = TOLERANCE * last_s
+    judge.everywhere(
+        "a task takes its cost",
+        (start_s >= 0) & (np.abs(end_s - start_s - cost_s) <= slack_s),
+        lambda i: f"{names[i]} runs from {start_s[i]} s to {end_s[i]} s and costs {cost_s[i]} s",
+    )
+    _check_inputs(judge, instance, plan, slack_s)
+    _check_one_at_a_time(judge, instance, plan, slack_s)
+    judge.law("the makespan is the last end", abs(plan.makespan_s - last_s) <= slack_s, f"{plan.makespan_s} s against {last_s} s")
+
+
+def _check_inputs(judge: Judge, instance: Instance, plan: Plan, slack_s: float) -> None:
+    """Check that inputs arrive before a task starts: at once on one device, else after latency + bytes/bandwidth."""
+    names, src, dst = instance.task_names, instance.edge_src, instance.edge_dst
+    p, q = plan.assignment[src], plan.assignment[dst]
+    transfer_s = instance.latency_s[p, q] + instance.edge_bytes / instance.bandwidth_bytes_per_s[p, q]
+    arrival_s = plan.end_s[src] + np.where(p == q, 0.0, transfer_s)
+    judge.everywhere(
+        "no task starts before its inputs arrive",
+        plan.start_s[dst] >= arrival_s - slack_s,
+        lambda e: f"{names[dst[e]]} starts at {plan.start_s[dst[e]]} s, what {names[src[e]]} sends arrives at {arrival_s[e]} s",
+    )
+
+
+def _check_one_at_a_time(judge: Judge, instance: Instance, plan: Plan, slack_s: float) -> None:
+    """Check that each task of a device starts after the one before has ended."""
+    names = instance.task_names
+    order = np.lexsort((plan.end_s, plan.start_s, plan.assignment))
+    before, after = order[:-1], order[1:]
+    apart = plan.assignment[before] != plan.assignment[after]
+    judge.everywhere(
+        "a device runs one task at a time",
+        apart | (plan.start_s[after] >= plan.end_s[before] - slack_s),
+        lambda i: f"{names[after[i]]} starts at {plan.start_s[after[i]]} s, {names[before[i]]} ends at {plan.end_s[before[i]]} s",
+    )
+
+
+def _check_replay(instance: Instance, plan: Plan) -> None:
+    """Let the engine play a plan alone and with a memory that all tasks share, and check what comes out."""
+    op_bytes = np.where(instance.cost_s.min(axis=1, initial=np.inf) > 0, 1000.0, 0.0)
+    for problem in (
+        placed_problem(instance, plan.assignment, plan.priority),
+        placed_problem(instance, plan.assignment, plan.priority, "fair", op_bytes, 1e9),
+    ):
+        check_playback(problem, play(problem))
