@@ -62,6 +62,7 @@ def resolve_chip(source: str | Path) -> Document:
     document = _with_base(_chip_path(source), ())
     document = _expand_parts(document)
     _push_notes_down(document.data)
+    _sink_notes(document.data)
     return document
 
 
@@ -186,6 +187,21 @@ def _push_notes_down(data: dict[str, Any]) -> None:
                     _cover_all(owner, note, entries.pop(key))
 
 
+def _sink_notes(section: dict[str, Any]) -> None:
+    """Move notes such as `adc.n_bits` into the part they speak of, where that has notes of its own; the outer one is the last word."""
+    for note in [name for name in _NOTES if isinstance(section.get(name), dict)]:
+        for key in list(section[note]):
+            head, _, rest = key.partition(".")
+            inner = section.get(head)
+            if rest and isinstance(inner, dict) and any(name in inner for name in _NOTES):
+                for other in {"sources", "assumed"} - {note} if note != "ranges" else set():
+                    inner.get(other, {}).pop(rest, None)
+                inner.setdefault(note, {})[rest] = section[note].pop(key)
+    for name, inner in section.items():
+        if name not in _NOTES and isinstance(inner, dict):
+            _sink_notes(inner)
+
+
 def _owner(data: dict[str, Any], parts: list[str]) -> tuple[dict[str, Any], str]:
     """Return the section two levels down (`devices.npu`, `memory.backing`, `links.npu`) and the key within it."""
     if len(parts) >= 2 and parts[0] in _SECTIONS and isinstance(data.get(parts[0]), dict):
@@ -210,7 +226,9 @@ def resolve_part(name: str) -> Document:
     if name not in parts and not Path(name).is_file():
         raise SpecError(f"part {name!r} is neither in the catalog nor a file; {suggest(name, parts)}")
     document = read_yaml(parts.get(name, Path(name)))
-    return Document(_expand_one(document.data, "", document.places), document.places)
+    resolved = Document(_expand_one(document.data, "", document.places), document.places)
+    _sink_notes(resolved.data)
+    return resolved
 
 
 def build_part_device(name: str) -> Device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -12,6 +12,7 @@ from hw_models.memory.base import Memory
 from hw_models.memory.registry import memory_class
 from hw_models.registry import Device, device_class
 from hw_models.specs import Spec
+from hw_models.technology import node_note
 from hw_models.units import Meters, SquareMeters, yaml_key
 from hw_models.yaml_file import Document
 from workloads.errors import SpecError, suggest
@@ -64,6 +65,14 @@ class Chip:
         """Every memory once, by name."""
         found = [self.backing, self.weights, *([self.shared] if self.shared else [])]
         return {memory.name: memory for memory in found}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of any result on this chip has to know: extrapolated nodes by device, and what devices say themselves."""
+        told = [text for device in self.devices.values() for text in device.notes]
+        nodes = {name: getattr(device.spec, "node_m", None) for name, device in self.devices.items()}
+        told += [f"{name}: {text}" for name, node_m in nodes.items() if node_m is not None and (text := node_note(node_m))]
+        return tuple(told)
 
     @property
     def area_parts_m2(self) -> dict[str, float]:
@@ -215,6 +224,7 @@ def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     for part in loc:
         fields = {yaml_key(name): field.annotation for name, field in model.model_fields.items()}
         inner = fields.get(str(part))
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
+        for option in get_args(inner) or (inner,):  # an optional section is a union with None
+            if isinstance(option, type) and issubclass(option, BaseModel):
+                model = option
     return list(model.model_fields)

@@ -52,6 +52,11 @@ class Device(ABC):
         return False
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of any result on this device has to know, one sentence each."""
+        return ()
+
+    @property
     def area_parts_m2(self) -> dict[str, float]:
         """Area by part; sums to area_m2."""
         return {self.name: self.area_m2}

@@ -325,6 +325,13 @@ def mac_area(weight_bits: float, activation_bits: float, accumulator_bits: float
     return op_area(f"{kind} mult", width, node_m).plus(op_area(f"{kind} add", accumulator_bits, node_m))
 
 
+def node_note(node_m: float) -> str:
+    """Say that energies at a node lie outside what the tables hold; empty between 7 and 45 nm."""
+    if JOUPPI_M * (1 - 1e-9) <= node_m <= HOROWITZ_M * (1 + 1e-9):
+        return ""
+    return f"energies per operation at {node_m * 1e9:g} nm are extrapolated from tables of 45 and 7 nm"
+
+
 def register_energy(bits: float, node_m: float) -> Scaled:
     """Energy of writing and holding `bits` in a register for one access, in J.
 

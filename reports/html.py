@@ -124,7 +124,7 @@ def _trust(result: Result) -> dict[str, Any]:
         "assumed": assumed(result.chip.description),
         "coverage": coverage_line(result),
         "classes": (("costed", coverage.costed), ("data movement", coverage.data_movement), ("free", coverage.free)),
-        "notes": result.workload.notes,
+        "notes": result.notes,
         "provenance": result.provenance,
     }
 

@@ -155,7 +155,7 @@ def _trust(result: Result) -> str:
             lines += [f"    {spread.name} (×{spread.factor:.3g}: up to +{percent(spread.up)})" for spread in found]
     for device, weight_bits, activation_bits, n in overridden_bits(result):
         lines.append(f"  {device} computes {plural(n, 'op')} at {weight_bits}-bit weights and {activation_bits}-bit activations")
-    return "\n".join(["What it rests on", *lines, *(f"  note: {text}" for text in result.workload.notes)])
+    return "\n".join(["What it rests on", *lines, *(f"  note: {text}" for text in result.notes)])
 
 
 def _side_by_side(comparison: Comparison) -> str:

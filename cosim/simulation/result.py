@@ -67,6 +67,11 @@ class Result:
         return to_frame(self.rows)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed while reading the network, and what the chip's models say of themselves."""
+        return (*self.workload.notes, *self.chip.notes)
+
+    @property
     def latency_s(self) -> float:
         """Seconds from the first op's start to the last op's end."""
         return self.latency.total
@@ -151,7 +156,7 @@ class Result:
                 if op.n_macs and (op.weight_bits, op.activation_bits) != (self.weight_bits, self.activation_bits)
             ],
             "assumed_share": self.assumed_share,
-            "notes": list(self.workload.notes),
+            "notes": list(self.notes),
             "provenance": dict(self.provenance),
         }
 

@@ -131,6 +131,17 @@ class CimMacro(Device):
         return self.spec.idle_w is None or self.spec.is_assumed("idle")
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """How far the ADC is from lossless, since no result says yet what that does to accuracy."""
+        lost, spec = self.spec.adc_deficit_bits, self.spec
+        if spec.adc is None or lost == 0:
+            return ()
+        return (
+            f"{self.name}: {spec.adc.n_bits}-bit ADCs read sums of {spec.n_rows_active} rows that need {spec.lossless_adc_bits} bits "
+            f"to be told apart; what {lost} {'bit' if lost == 1 else 'bits'} less may do to accuracy is not modeled",
+        )
+
+    @property
     def n_arrays(self) -> int:
         """Macros that can hold weights between inferences."""
         return self.spec.n_macros - self.spec.scratch_macros

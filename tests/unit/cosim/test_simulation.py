@@ -212,6 +212,13 @@ def supports(chip, network, op_name, device):
     return bool(costs.supported[[op.name for op in network.ops].index(op_name), list(chip.devices).index(device)])
 
 
+def test_a_result_carries_what_its_chip_says_of_itself(chip, network):
+    notes = Simulation(chip, network).run().summary()["notes"]
+    assert [note for note in notes if note.startswith("cim: 8-bit ADCs")] == [note for note in chip.notes if "ADC" in note]
+    eyeriss = cosim.load_chip("eyeriss_isscc_2016")
+    assert any("eyeriss: energies per operation at 65 nm are extrapolated" in note for note in Simulation(eyeriss, network).run().notes)
+
+
 def test_an_unknown_fidelity_suggests_the_nearest(chip, network):
     with pytest.raises(SimulationError, match="did you mean 'simpy'"):
         Simulation(chip, network, fidelity="simpi").run()

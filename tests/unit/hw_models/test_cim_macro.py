@@ -482,3 +482,14 @@ def test_cells_of_neurram_conduct_for_their_pulse_only():
     assert macro.cell.driven_j("resistive", 1.8, 1.0) == pytest.approx(0.5**2 * 40e-6 * 10e-9)
     driver_s = physics.activation_s(macro, physics.factors(macro)) - 15 * 270e-9  # 2^4 - 1 steps
     assert 0 <= driver_s < 1e-9
+
+
+class TestNotes:
+    def test_an_adc_that_loses_nothing_is_not_spoken_of(self):
+        assert CimMacro("cim", spec(adc={"n_bits": 4})).notes == ()
+
+    def test_an_adc_that_loses_bits_says_how_many(self):
+        """Four rows of one-bit cells and one-bit inputs sum to 0 ... 4, which takes ceil(log2 5) = 3 bits."""
+        (note,) = CimMacro("cim", spec(adc={"n_bits": 2})).notes
+        assert note.startswith("cim: 2-bit ADCs read sums of 4 rows that need 3 bits")
+        assert "1 bit less may do to accuracy is not modeled" in note

@@ -190,3 +190,13 @@ def test_independent_factors_multiply_in_squares_and_sums_weigh_them():
     assert a.plus(tech.Scaled(2.0, 1.0)).factor == pytest.approx(1.5)
     assert [spread.factor for spread in a.spreads("x")] == [2.0]
     assert tech.Scaled(1.0, 1.0).spreads("x") == ()
+
+
+@pytest.mark.parametrize("node_nm", [7, 22, 45])
+def test_nodes_between_the_tables_need_no_note(node_nm):
+    assert tech.node_note(node_nm * NM) == ""
+
+
+@pytest.mark.parametrize("node_nm", [5, 65, 130])
+def test_nodes_outside_the_tables_are_flagged_by_name(node_nm):
+    assert f"at {node_nm} nm are extrapolated from tables of 45 and 7 nm" in tech.node_note(node_nm * NM)
