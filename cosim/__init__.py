@@ -43,7 +43,8 @@ def _refuse_intruders() -> None:
     for name in ("workloads", "hw_models", "reports"):
         spec = None if name in sys.modules else find_spec(name)
         places = list(getattr(sys.modules.get(name), "__path__", [])) if spec is None else list(spec.submodule_search_locations or [])
-        found = Path(places[0]).resolve() if places else Path(str(spec.origin if spec else "nowhere"))
+        file = spec.origin if spec else getattr(sys.modules.get(name), "__file__", None)
+        found = Path(places[0]).resolve() if places else Path(str(file or "a module without a file"))
         if found.parent != home:
             raise ImportError(
                 f"cosim needs its own package {name!r} but {found} stands before it on the path; rename that folder "

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 FORMAT = "cosim-schedule-1"
 _HEADER_KEYS = ("format", "workload", "chip", "policy", "ops")
 _OP_KEYS = ("name", "device", "priority", "start_s", "end_s")
-_SUGGESTION_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class Schedule:
             for index, op in enumerate(self.ops):
                 given = str(getattr(op, key))
                 if given not in known:
-                    raise ScheduleError(f"{self.place(index)}.{key}: {given!r} is no {what}; {_nearest(given, known)}")
+                    raise ScheduleError(f"{self.place(index)}.{key}: {given!r} is no {what}; {suggest(given, known)}")
         for name, count in Counter(op_names).most_common(1):
             if count > 1:
                 raise ScheduleError(f"{count} ops of the workload are called {name!r}; a schedule needs a name of its own for each")
@@ -179,9 +178,3 @@ def _number(where: str, entry: Mapping[str, Any], key: str) -> float:
     if not math.isfinite(number):
         raise ScheduleError(f"{where}.{key}: {value!r} is not a finite number; larger priorities run first, times are in seconds")
     return number
-
-
-def _nearest(given: str, known: Iterable[str]) -> str:
-    """What would do, cut short: a workload may have thousands of ops."""
-    text = suggest(given, known)
-    return text if len(text) <= _SUGGESTION_CHARS else f"{text[:_SUGGESTION_CHARS]}..."

@@ -21,8 +21,9 @@ def model_version() -> str:
     digest = hashlib.sha256()
     for package in ("workloads", "hw_models", "cosim"):
         for path in sorted((root / package).rglob("*")):
-            if path.suffix in {".py", ".yaml", ".csv"} and "validation" not in path.parts:
-                digest.update(str(path.relative_to(root)).encode())
+            within = path.relative_to(root)
+            if path.suffix in {".py", ".yaml", ".csv"} and "validation" not in within.parts:
+                digest.update(within.as_posix().encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from hw_models.registry import Device, device_kinds
 from hw_models.specs import numbers_without_source
 from hw_models.yaml_file import Document, Place, merge, read_yaml
 from workloads.errors import SpecError, suggest
+from workloads.plugins import load_entry_points
 
 _ROOT = Path(__file__).parent
 CHIPS_DIR = _ROOT / "chips"
@@ -31,12 +31,10 @@ _SECTIONS = frozenset({"devices", "memory", "links"})
 def list_chips() -> Mapping[str, Path]:
     """Shipped chips, and those of entry points `cosim.chips` (each loads to a path or a folder of YAML files), by name."""
     found = {path.stem: path for path in sorted(CHIPS_DIR.glob("*.yaml"))}
-    for point in entry_points(group="cosim.chips"):
-        where = f"entry point {point.name!r} of group cosim.chips ({point.value})"
-        try:
-            given = Path(point.load())
-        except (ImportError, AttributeError, TypeError) as error:
-            raise SpecError(f"{where} cannot be loaded: {error}") from error
+    for where, loaded in load_entry_points("cosim.chips", SpecError):
+        if not isinstance(loaded, str | Path):
+            raise SpecError(f"{where} is a {type(loaded).__name__}; let it be the path of a YAML file or of a folder of them")
+        given = Path(loaded)
         for path in sorted(given.glob("*.yaml")) if given.is_dir() else [given]:
             if path.stem in found:
                 raise SpecError(f"{where} brings chip {path.stem!r}, which is there already ({found[path.stem]}); rename the file")
@@ -100,19 +98,19 @@ def _with_base(path: Path, seen: tuple[Path, ...]) -> Document:
     return merge(below, document)
 
 
-def _expand_parts(document: Document, prefix: str = "") -> Document:
+def _expand_parts(document: Document, prefix: str = "", above: tuple[str, ...] = ()) -> Document:
     """Replace every mapping that has `part: kind/name` by that part with the mapping's other keys laid on top."""
     for key in list(document.data):
         value = document.data[key]
         if isinstance(value, dict) and key not in _NOTES:
-            document.data[key] = _expand_one(value, f"{prefix}{key}", document.places)
+            document.data[key] = _expand_one(value, f"{prefix}{key}", document.places, above)
     return document
 
 
-def _expand_one(value: dict[str, Any], path: str, places: dict[str, Place]) -> dict[str, Any]:
-    """Expand one mapping at a dotted path, and the mappings inside it."""
+def _expand_one(value: dict[str, Any], path: str, places: dict[str, Place], above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Expand one mapping at a dotted path, and the mappings inside it; `above` are the parts that it is itself a piece of."""
     prefix = f"{path}." if path else ""
-    seen: list[str] = []
+    seen = list(above)
     while "part" in value:
         name = str(value.pop("part"))
         part = _read_part(name, places.get(f"{prefix}part") or places.get(path))
@@ -125,7 +123,7 @@ def _expand_one(value: dict[str, Any], path: str, places: dict[str, Place]) -> d
         for note, entries in kept.items():
             value[note] = {**value.get(note, {}), **entries}
         places.update({f"{prefix}{k}": v for k, v in part.places.items() if k and f"{prefix}{k}" not in places})
-    return _expand_parts(Document(value, places), prefix).data
+    return _expand_parts(Document(value, places), prefix, tuple(seen)).data
 
 
 def _drop_stale_notes(base: dict[str, Any], over: Mapping[str, Any]) -> None:

@@ -18,8 +18,7 @@ from workloads.errors import MappingError
 
 Floats = NDArray[np.float64]
 Category = Literal["compute", "convert", "memory", "link", "static", "idle"]
-OPERANDS = ("weight", "input", "output")
-WEIGHT, INPUT, OUTPUT = range(3)
+WEIGHT, INPUT, OUTPUT = range(3)  # last axis of `n_bytes`
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import ClassVar, TypeVar
 
 from hw_models.cost import CostTable, Spread
 from hw_models.specs import Spec
 from workloads.errors import SpecError, suggest
 from workloads.optable import OpTable
+from workloads.plugins import load_entry_points, register_class
 
 
 class Device(ABC):
@@ -85,11 +85,8 @@ def device(kind: str) -> Callable[[DeviceClass], DeviceClass]:
     """Register a device class under the `kind` that chips name it by; raises SpecError when another class has it."""
 
     def register(cls: DeviceClass) -> DeviceClass:
-        other = _DEVICES.get(kind, cls)
-        if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise SpecError(f"device kind {kind!r} is registered twice, by {other.__module__} and by {cls.__module__}; rename one")
+        register_class(_DEVICES, "device kind", kind, cls, SpecError)
         cls.kind = kind
-        _DEVICES[kind] = cls
         return cls
 
     return register
@@ -99,11 +96,7 @@ def device(kind: str) -> Callable[[DeviceClass], DeviceClass]:
 def _load_all() -> None:
     for module in _BUILT_IN:
         import_module(f"hw_models.{module}")
-    for point in entry_points(group="cosim.devices"):
-        try:
-            point.load()
-        except (ImportError, AttributeError) as error:
-            raise SpecError(f"entry point {point.name!r} of group cosim.devices ({point.value}) cannot be loaded: {error}") from error
+    load_entry_points("cosim.devices", SpecError)
 
 
 def device_kinds() -> dict[str, type[Device]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
 
@@ -37,7 +37,7 @@ class Spec(BaseModel):
     title: str = ""
     sources: dict[str, str] = Field(default_factory=dict)
     assumed: dict[str, str] = Field(default_factory=dict)
-    ranges: dict[str, float] = Field(default_factory=dict)
+    ranges: dict[str, Annotated[float, Field(ge=1, allow_inf_nan=False)]] = Field(default_factory=dict)
 
     def is_assumed(self, key: str) -> bool:
         """Whether a YAML key, or a parent of it, is declared assumed and not sourced more closely."""

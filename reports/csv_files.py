@@ -9,9 +9,8 @@ from math import inf
 from typing import Any
 
 from cosim.ledger import COLUMNS, GROUPS, group_of
-from cosim.simulation.compare import METRICS, Comparison, energy_by_group
+from cosim.simulation.compare import METRICS, Comparison, energy_by_group, off_chip
 from cosim.simulation.result import OpRun, Result
-from reports.energy import off_chip
 
 OP_COLUMNS = (
     "op", "op_type", "device", "start_s", "end_s", "duration_s", "limit", "n_macs", "memory_bytes", "energy_j",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cosim.ledger import GROUPS, group_of
-from cosim.simulation.compare import energy_by_group
+from cosim.simulation.compare import energy_by_group, off_chip
 from cosim.simulation.result import Result
 from cosim.simulation.uncertainty import Exposure
 from hw_models.cost import Spread
@@ -49,11 +49,6 @@ class OpEnergy:
     name: str
     energy_j: float
     groups: dict[str, float]
-
-
-def off_chip(result: Result) -> dict[str, bool]:
-    """Memory name → whether it is a backing or weight store and not the shared memory."""
-    return {memory.name: memory is not result.chip.shared for memory in result.chip.memories.values()}
 
 
 def by_component(result: Result) -> list[Part]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which readers with any color vision tell apart (Color Universal Design, 2008).
-BLUE, ORANGE, GREEN, PURPLE, VERMILLION, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
-INK, MUTED, RULE, GRAY, PALE = "#1f2933", "#52606d", "#e4e7eb", "#8a94a0", "#c3cad2"
+BLUE, ORANGE, GREEN, PURPLE, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00"
+INK, MUTED, GRAY, PALE = "#1f2933", "#52606d", "#8a94a0", "#c3cad2"
 
 GROUP_COLORS = {
     "DRAM and weight store": VERMILLION,

@@ -16,6 +16,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LIST_CHARS = 200  # longest list of names in a message: a zoo has hundreds, a workload thousands of ops
+
 
 class CosimError(Exception):
     """A mistake that the user can mend; shown without a traceback, exit code 2."""
@@ -46,9 +48,12 @@ class StoreError(CosimError):
 
 
 def suggest(given: str, known: Iterable[str]) -> str:
-    """Return `` did you mean 'x'?`` for the nearest known name, else the list of known names."""
+    """Return `` did you mean 'x'?`` for the nearest known name, else the list of known names, cut short where it is long."""
     names = sorted(known)
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"choose one of: {', '.join(names)}" if names else "nothing is known here"
+    if not names:
+        return "nothing is known here"
+    text = f"choose one of: {', '.join(names)}"
+    return text if len(text) <= _LIST_CHARS else f"{text[:_LIST_CHARS]}..."

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from pkgutil import iter_modules
 
 from workloads.errors import WorkloadError, suggest
 from workloads.graph import Workload
+from workloads.plugins import load_entry_points
 
 Builder = Callable[..., Workload]
 
@@ -78,11 +78,7 @@ def _load_all() -> None:
     package = import_module("workloads.zoo")
     for module in iter_modules(package.__path__):
         import_module(f"workloads.zoo.{module.name}")
-    for point in entry_points(group="cosim.workloads"):
-        try:
-            point.load()
-        except (ImportError, AttributeError) as error:
-            raise WorkloadError(f"entry point {point.name!r} of group cosim.workloads ({point.value}) cannot be loaded: {error}") from error
+    load_entry_points("cosim.workloads", WorkloadError)
 
 
 def list_networks() -> dict[str, Network]:

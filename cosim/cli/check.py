@@ -8,6 +8,9 @@ import click
 
 from workloads.errors import CosimError
 
+# A file with one of these keys is meant as a chip, whatever it lacks of one.
+_CHIP_KEYS = frozenset({"base", "devices", "memory", "links"})
+
 
 @click.command("check")
 @click.argument("file")
@@ -25,9 +28,7 @@ def command(file: str) -> None:
     from hw_models.catalog import check_part, list_parts, load_chip, unsourced_numbers  # noqa: PLC0415
     from hw_models.yaml_file import read_yaml  # noqa: PLC0415
 
-    if file in list_parts() or (
-        path.suffix in {".yaml", ".yml"} and "devices" not in read_yaml(path).data and "base" not in read_yaml(path).data
-    ):
+    if file in list_parts() or (path.suffix in {".yaml", ".yml"} and not _CHIP_KEYS & read_yaml(path).data.keys()):
         missing = check_part(file)
         what = "part"
     else:

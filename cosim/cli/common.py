@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ class Dimension(click.ParamType[tuple[str, int]]):
         if isinstance(value, tuple):
             return value
         name, sign, number = str(value).partition("=")
-        if not sign or not name or not number.lstrip("-").isdigit():
+        if not sign or not name or not re.fullmatch(r"-?[0-9]{1,18}", number):
             self.fail(f"{value!r} is not NAME=INT, such as seq=128", param, ctx)
         return name, int(number)
 
@@ -56,9 +57,10 @@ def load_inputs(workload: str, batch: int | None, dims: tuple[tuple[str, int], .
     """Load a workload by name or path with the dimensions asked for."""
     from workloads.registry import load_workload  # noqa: PLC0415
 
-    given = dict(dims)
-    if batch is not None:
-        given["batch"] = batch
+    given: dict[str, int] = {}
+    for name, size in (*dims, *([("batch", batch)] if batch is not None else [])):
+        if given.setdefault(name, size) != size:
+            raise CosimError(f"dimension {name!r} is given twice, as {given[name]} and as {size}; keep one of them")
     return load_workload(workload, **given)
 
 

@@ -47,7 +47,8 @@ def command(
     comparison = Comparison(tuple(Simulation(chip, network, policy, fidelity, seed, weight_bits, activation_bits).run() for chip in built))
     files = write_files(out_dir, compare_files(comparison))
     if as_json:
-        echo_json({**comparison.summary(), "files": files})
+        summary = comparison.summary()
+        echo_json({**summary, "rows": [{**row, "files": files} for row in summary["rows"]], "files": files})
         return
     from reports.text import compare_table  # noqa: PLC0415
 

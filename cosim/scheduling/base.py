@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from cosim.scheduling.fixed import plan_from_schedule
 from cosim.scheduling.instance import Instance, Plan, plan_from_times
 from workloads.errors import ScheduleError, suggest
+from workloads.plugins import load_entry_points, register_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,11 +46,8 @@ def policy(name: str) -> Callable[[PolicyClass], PolicyClass]:
     """Register a policy class under a name; raises ScheduleError when another class has it."""
 
     def register(cls: PolicyClass) -> PolicyClass:
-        other = _POLICIES.get(name, cls)
-        if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ScheduleError(f"policy {name!r} is registered twice, by {other.__module__} and by {cls.__module__}; rename one")
+        register_class(_POLICIES, "policy", name, cls, ScheduleError)
         cls.name = name
-        _POLICIES[name] = cls
         return cls
 
     return register
@@ -61,11 +58,7 @@ def _load_all() -> None:
     """Import the built-in policies and every entry point of group `cosim.policies`, once."""
     for module in _BUILT_IN:
         import_module(f"cosim.scheduling.{module}")
-    for point in entry_points(group="cosim.policies"):
-        try:
-            point.load()
-        except (ImportError, AttributeError) as error:
-            raise ScheduleError(f"entry point {point.name!r} of group cosim.policies ({point.value}) cannot be loaded: {error}") from error
+    load_entry_points("cosim.policies", ScheduleError)
 
 
 def policy_classes() -> dict[str, type[Policy]]:

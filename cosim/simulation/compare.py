@@ -94,8 +94,13 @@ class Comparison:
 
 def energy_by_group(result: Result) -> dict[str, float]:
     """Joules of a result by the bars of a comparison."""
-    off_chip = {memory.name: memory is not result.chip.shared for memory in result.chip.memories.values()}
+    stores = off_chip(result)
     groups = dict.fromkeys(GROUPS, 0.0)
     for row in result.rows:
-        groups[group_of(row, off_chip)] += row.energy_j
+        groups[group_of(row, stores)] += row.energy_j
     return groups
+
+
+def off_chip(result: Result) -> dict[str, bool]:
+    """Memory name → whether it is a backing or weight store and not the shared memory."""
+    return {memory.name: memory is not result.chip.shared for memory in result.chip.memories.values()}

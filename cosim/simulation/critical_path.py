@@ -8,7 +8,7 @@ from cosim.engine.problem import Playback, Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Step:
     """One step of the chain: op `op`, or the transfer on edge `edge` into it; seconds it took."""
 
     op: int
@@ -16,7 +16,7 @@ class Link:
     duration_s: float
 
 
-def critical_path(problem: Problem, playback: Playback) -> list[Link]:
+def critical_path(problem: Problem, playback: Playback) -> list[Step]:
     """Return the steps from last to first; their durations cover the makespan but for idle waits."""
     if problem.cost_s.size == 0:
         return []
@@ -27,12 +27,12 @@ def critical_path(problem: Problem, playback: Playback) -> list[Link]:
     for op, device in enumerate(problem.assignment.tolist()):
         by_device.setdefault(device, []).append(op)
     start, end = playback.start_s, playback.end_s
-    steps: list[Link] = []
+    steps: list[Step] = []
     op = int(end.argmax())
     seen: set[int] = set()
     while op not in seen:
         seen.add(op)
-        steps.append(Link(op, None, float(end[op] - start[op])))
+        steps.append(Step(op, None, float(end[op] - start[op])))
         arrival, edge = max(((float(playback.edge_end_s[e]), e) for e in into.get(op, ())), default=(-1.0, -1))
         before = [o for o in by_device[int(problem.assignment[op])] if end[o] <= start[op] and o not in seen]
         freed, previous = max(((float(end[o]), o) for o in before), default=(-1.0, -1))
@@ -40,7 +40,7 @@ def critical_path(problem: Problem, playback: Playback) -> list[Link]:
             break
         if arrival >= freed:
             src = int(problem.edge_src[edge])
-            steps.append(Link(op, edge, arrival - float(end[src])))
+            steps.append(Step(op, edge, arrival - float(end[src])))
             op = src
         else:
             op = previous

@@ -24,7 +24,7 @@ from cosim.simulation.result import OpRun, Result, busy_by_device, moved_by_memo
 from cosim.simulation.traffic import Traffic, plan_traffic
 from cosim.simulation.uncertainty import Exposure
 from hw_models.chip import Chip
-from workloads.errors import SimulationError, suggest
+from workloads.errors import SimulationError, WorkloadError, suggest
 from workloads.graph import Workload
 
 # Rung of the fidelity ladder → how the engine shares memories and links.
@@ -52,6 +52,12 @@ class Simulation:
         """Cost, place, play and account."""
         if self.fidelity not in FIDELITIES:
             raise SimulationError(f"fidelity {self.fidelity!r} is not known; {suggest(self.fidelity, FIDELITIES)}")
+        if self.seed < 0:
+            raise SimulationError(f"seed {self.seed} is negative; choose 0 or more")
+        if not self.workload.ops:
+            raise WorkloadError(
+                f"{self.workload.name}: no node does anything at run time, so there is nothing to simulate; choose a network with ops"
+            )
         workload = self.workload.with_bits(self.weight_bits, self.activation_bits)
         costs = cost_ops(self.chip, workload)
         residency = plan_residency(self.chip, workload, costs)
@@ -65,13 +71,12 @@ class Simulation:
         return self._result(costs, residency, traffic, plan, placed, playback)
 
     def _plan(self, instance: Instance) -> Plan:
-        if self.fidelity == "bound":
-            return bound_plan(instance)
+        """Return the policy's plan; the bound takes none, but a policy that does not exist is refused at every rung."""
         if self.policy.startswith("fixed:"):
-            path = Path(self.policy.removeprefix("fixed:"))
-            schedule = load_schedule(path)
-            return plan_from_schedule(schedule, instance)
-        return make_policy(self.policy).plan(instance, np.random.default_rng(self.seed))
+            plan = plan_from_schedule(load_schedule(Path(self.policy.removeprefix("fixed:"))), instance)
+            return bound_plan(instance) if self.fidelity == "bound" else plan
+        policy = make_policy(self.policy)
+        return bound_plan(instance) if self.fidelity == "bound" else policy.plan(instance, np.random.default_rng(self.seed))
 
     def _play(self, plan: Plan, placed: Placed) -> Playback:
         if self.fidelity == "bound":
@@ -156,7 +161,7 @@ def _latency(chip: Chip, costs: OpCosts, traffic: Traffic, placed: Placed, playb
             exposure.expose(step.duration_s, links[d].time_spreads)
             continue
         launch_s = min(step.duration_s, float(traffic.fixed_s[step.op, d]))
-        exposure.expose(launch_s, devices[d].spec.spread(getattr(devices[d].spec, "title", "") or devices[d].kind, "launch"))
+        exposure.expose(launch_s, devices[d].spec.spread(devices[d].spec.title or devices[d].kind, "launch"))
         inside = by_memory.get(limit, costs.tables[d].latency_spreads[0])
         exposure.expose(step.duration_s - launch_s, links[d].time_spreads if limit == "link" else inside)
     return exposure

@@ -57,7 +57,7 @@ def plan_traffic(chip: Chip, workload: Workload, costs: OpCosts, residency: Resi
     shape = costs.supported.shape
     n_bytes = np.zeros((*shape, len(memories), 2))
     input_bytes = np.zeros_like(n_bytes)
-    resident = np.array([[d == device for d in range(shape[1])] for device in residency.array_device]).reshape(shape)
+    resident = np.array(residency.array_device, dtype=np.int64)[:, None] == np.arange(shape[1])
     for i, op in enumerate(workload.ops):
         port = costs.n_bytes[i]
         dynamic = op.gemm is not None and op.gemm.dynamic

@@ -23,6 +23,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _SOURCES: list[Path] = [Path(__file__).parent]
 
 
+def register_sources(folder: Path) -> None:
+    """Let the kernels in another package's folder be part of the key; call it before they are imported."""
+    _SOURCES.append(folder)
+    source_hash.cache_clear()
+
+
 @cache
 def source_hash() -> str:
     """Hash of every kernel source, the numba version and the CPU name and features."""
@@ -62,8 +68,11 @@ def cache_dir() -> Path:
 
 def kernel(function: Function) -> Function:
     """Compile with numba: cached on disk, no fastmath, Python's error model."""
-    config.CACHE_DIR = str(cache_dir())
-    return cast("Function", numba.njit(cache=True, fastmath=False)(function))
+    before, config.CACHE_DIR = config.CACHE_DIR, str(cache_dir())
+    try:  # numba looks at its setting here and never again; other packages' functions keep their own folder
+        return cast("Function", numba.njit(cache=True, fastmath=False)(function))
+    finally:
+        config.CACHE_DIR = before
 
 
 def is_compiled() -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hw_models.memory.base import Memory
 from workloads.errors import SpecError, suggest
+from workloads.plugins import register_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,11 +19,11 @@ _BUILT_IN = ("dram", "sram", "flash", "edram")
 
 
 def memory(kind: str) -> Callable[[MemoryClass], MemoryClass]:
-    """Register a memory class under the `kind` that files name it by."""
+    """Register a memory class under the `kind` that files name it by; raises SpecError when another class has it."""
 
     def register(cls: MemoryClass) -> MemoryClass:
+        register_class(_MEMORIES, "memory kind", kind, cls, SpecError)
         cls.kind = kind
-        _MEMORIES[kind] = cls
         return cls
 
     return register

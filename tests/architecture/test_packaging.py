@@ -53,6 +53,28 @@ def test_a_folder_that_shadows_a_package_is_named(tmp_path):
     assert "rename that folder" in done.stderr
 
 
+def test_a_module_of_that_name_that_was_imported_before_is_named(tmp_path):
+    (tmp_path / "reports.py").write_text("")
+    done = run("import reports, sys; sys.path.pop(0); import cosim", cwd=tmp_path, flags=())
+    assert done.returncode == 1
+    assert str(tmp_path / "reports.py") in done.stderr
+
+
+def test_the_model_version_does_not_depend_on_the_folder_of_the_installation(tmp_path, monkeypatch):
+    from cosim import provenance
+
+    versions = []
+    for folder in ("site", "validation"):  # a folder of our own of that name is left out of the hash
+        source = tmp_path / folder / "cosim" / "provenance.py"
+        source.parent.mkdir(parents=True)
+        source.write_text("x = 1\n")
+        monkeypatch.setattr(provenance, "__file__", str(source))
+        versions.append(provenance.model_version.__wrapped__())
+    assert versions[0] == versions[1]
+    source.write_text("x = 2\n")
+    assert provenance.model_version.__wrapped__() != versions[0]
+
+
 def test_the_wheel_holds_four_packages_with_their_data(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)],

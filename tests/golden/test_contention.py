@@ -83,10 +83,11 @@ def test_nothing_compared_is_not_passed(tmp_path):
     assert validate_contention(tmp_path)["passed"] is False
 
 
-def test_a_missing_folder_or_list_of_cases_is_refused_by_name(tmp_path):
-    with pytest.raises(SimulationError, match=r"contention.json: there is no such file"):
-        validate_contention(tmp_path)
-    with pytest.raises(SimulationError, match=r"nowhere/contention.json"):
+def test_an_absent_list_of_cases_is_skipped_and_named_a_missing_folder_refused(tmp_path):
+    result = validate_contention(tmp_path)
+    assert (result["n"], result["rows"], result["passed"], result["skipped_files"]) == (0, [], False, ["contention.json"])
+    assert validate_contention()["skipped_files"] == []
+    with pytest.raises(SimulationError, match=r"nowhere: there is no such folder"):
         validate_contention(tmp_path / "nowhere")
 
 

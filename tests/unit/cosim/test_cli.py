@@ -96,6 +96,7 @@ def test_compare_prints_rows_ratios_and_a_waterfall_that_sums_up(cosim):
     difference = data["rows"][1]["energy_j"] - data["rows"][0]["energy_j"]
     assert sum(step["delta_j"] for step in data["waterfall"]) == pytest.approx(difference, rel=1e-9)
     assert "accuracy is not modeled" in data["accuracy"]
+    assert all(set(row) >= RUN_KEYS for row in data["rows"])
 
 
 def test_validate_reports_metrics_and_whether_they_hold(cosim):
@@ -155,6 +156,17 @@ MISTAKES = {
     "unknown dimension": (("run", "lenet5", "--chip", "edge_npu_soc", "--dim", "sequence=3"), "dimension 'sequence' is not known"),
     "dimension without value": (("run", "bert_base", "--chip", "edge_npu_soc", "--dim", "seq"), "NAME=INT"),
     "zero batch": (("run", "lenet5", "--chip", "edge_npu_soc", "--batch", "0"), "batch = 0 is out of range"),
+    "one dimension twice": (
+        ("run", "lenet5", "--chip", "edge_npu_soc", "--batch", "2", "--dim", "batch=3"),
+        "dimension 'batch' is given twice, as 3 and as 2",
+    ),
+    "two signs": (("run", "lenet5", "--chip", "edge_npu_soc", "--dim", "batch=--1"), "'batch=--1' is not NAME=INT"),
+    "a digit that is none": (("run", "lenet5", "--chip", "edge_npu_soc", "--dim", "batch=²"), "'batch=²' is not NAME=INT"),
+    "negative seed": (("run", "lenet5", "--chip", "edge_npu_soc", "--seed", "-1"), "seed -1 is negative"),
+    "unknown policy at the bound": (
+        ("run", "lenet5", "--chip", "edge_npu_soc", "--fidelity", "bound", "--policy", "heftt"),
+        "did you mean 'heft'?",
+    ),
     "no bits": (("run", "lenet5", "--chip", "edge_npu_soc", "--weight-bits", "0"), "weight bits: 0 is out of range"),
     "unknown policy": (("run", "lenet5", "--chip", "edge_npu_soc", "--policy", "heftt"), "did you mean 'heft'?"),
     "unknown fidelity": (("run", "lenet5", "--chip", "edge_npu_soc", "--fidelity", "simpi"), "did you mean 'simpy'?"),
@@ -229,6 +241,13 @@ def test_check_builds_a_part_and_names_what_is_wrong(cosim, tmp_path):
     assert "core.yaml:2: clock" in err
     assert "'ns' is a unit of s" in err
     assert cosim("check", "cpu/cortex_a55_quad_22nm")[0] == 0
+
+
+def test_check_takes_a_chip_without_devices_for_a_chip(cosim, tmp_path):
+    (tmp_path / "chip.yaml").write_text("node: 22 nm\nmemory: {backing: {part: dram/lpddr5_6400_x32}}\nsources: {node: x}\n")
+    code, _, err = cosim("check", "chip.yaml")
+    assert code == 2
+    assert "chip.yaml:1: devices: this key is required" in err
 
 
 def test_check_lists_numbers_that_nobody_stands_for(cosim, tmp_path):

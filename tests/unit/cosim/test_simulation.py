@@ -19,7 +19,7 @@ from cosim.simulation.residency import plan_residency
 from cosim.simulation.run import FIDELITIES, Simulation, schedule_of
 from cosim.simulation.traffic import READ, WRITE, plan_traffic
 from workloads.builder import GraphBuilder
-from workloads.errors import MappingError, ScheduleError, SimulationError
+from workloads.errors import MappingError, ScheduleError, SimulationError, WorkloadError
 
 CHIPS = ("edge_npu_soc", "edge_cim_soc")
 
@@ -222,6 +222,14 @@ def test_a_result_carries_what_its_chip_says_of_itself(chip, network):
 def test_an_unknown_fidelity_suggests_the_nearest(chip, network):
     with pytest.raises(SimulationError, match="did you mean 'simpy'"):
         Simulation(chip, network, fidelity="simpi").run()
+
+
+def test_a_network_that_does_nothing_at_run_time_is_refused(chip):
+    idle = GraphBuilder("idle")
+    image = idle.input("image", 1, 3, 8, 8)
+    idle.free("Identity")
+    with pytest.raises(WorkloadError, match="idle: no node does anything at run time"):
+        Simulation(chip, idle.build(image)).run()
 
 
 class TestResidency:

@@ -303,4 +303,4 @@ def test_entry_point_groups_in_the_pages_are_those_of_the_code():
     source = "".join(path.read_text(encoding="utf-8") for path in sources)
     groups = {group for path in PAGES for group in re.findall(r"\bcosim\.(?:devices|policies|workloads|chips)\b", path.read_text())}
     assert groups
-    assert all(f'group="{group}"' in source for group in groups)
+    assert all(f'"{group}"' in source for group in groups)

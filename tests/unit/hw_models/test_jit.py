@@ -32,7 +32,7 @@ RUN = """
 import sys
 from pathlib import Path
 from hw_models.kernels import _jit
-_jit._SOURCES.append(Path(sys.argv[1]))
+_jit.register_sources(Path(sys.argv[1]))
 sys.path.insert(0, sys.argv[1])
 from priced import price
 value = price(3.0)
@@ -89,6 +89,13 @@ def test_a_folder_that_cannot_be_made_falls_back_to_a_temporary_one(monkeypatch,
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("COSIM_CACHE_DIR", str(tmp_path / "file" / "below"))
     assert _jit.cache_root().is_dir()
+
+
+def test_kernels_leave_the_cache_folder_of_other_packages_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("COSIM_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(_jit.config, "CACHE_DIR", "theirs")
+    _jit.kernel(lambda x: x)
+    assert _jit.config.CACHE_DIR == "theirs"
 
 
 def test_the_hash_covers_every_kernel_source():

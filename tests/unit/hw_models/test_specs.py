@@ -87,3 +87,9 @@ def test_covering_more_never_leaves_more_uncovered(covered):
     missing = numbers_without_source(GIVEN, covered)
     assert set(missing) <= set(numbers_without_source(GIVEN, set()))
     assert not set(missing) & covered
+
+
+@pytest.mark.parametrize("factor", [0.5, 0, -2, float("inf"), float("nan")])
+def test_a_range_is_a_factor_of_1_or_more(factor):
+    with pytest.raises(ValidationError, match=r"ranges\.idle"):
+        part(ranges={"idle": factor})

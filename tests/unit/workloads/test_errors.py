@@ -22,3 +22,10 @@ def test_every_error_a_user_can_cause_is_caught_by_one_name():
 )
 def test_suggestion_is_the_nearest_name_or_the_whole_list(given, known, hint):
     assert suggest(given, known) == hint
+
+
+def test_a_list_of_hundreds_is_cut_short():
+    hint = suggest("zzz", [f"network_{i}" for i in range(500)])
+    assert hint.startswith("choose one of: network_0, ")
+    assert hint.endswith("...")
+    assert len(hint) < 210

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from workloads import registry
+from workloads import plugins, registry
 from workloads.builder import GraphBuilder
 from workloads.errors import WorkloadError
 from workloads.registry import list_networks, load_workload, network
@@ -93,6 +93,6 @@ class _Point:
 
 
 def test_an_entry_point_that_cannot_be_loaded_is_named(monkeypatch):
-    monkeypatch.setattr(registry, "entry_points", lambda group: [_Point()])
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [_Point()])
     with pytest.raises(WorkloadError, match=r"entry point 'broken' of group cosim.workloads \(no_such_package:net\) cannot be loaded"):
         registry._load_all.__wrapped__()
