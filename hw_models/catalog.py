@@ -59,7 +59,7 @@ def resolve_chip(source: str | Path) -> Document:
     """Return a chip's whole description: bases and parts merged in, notes moved to the part they speak of."""
     document = _with_base(_chip_path(source), ())
     document = _expand_parts(document)
-    _push_notes_down(document.data)
+    _push_notes_down(document)
     _sink_notes(document.data)
     return document
 
@@ -166,8 +166,9 @@ def _read_part(name: str, place: Place | None) -> Document:
     raise SpecError(f"{place}: part: {name!r} is neither in the catalog nor a file beside this one; {suggest(name, parts)}")
 
 
-def _push_notes_down(data: dict[str, Any]) -> None:
-    """Move notes such as `devices.npu.rows` into the section that they speak of."""
+def _push_notes_down(document: Document) -> None:
+    """Move notes such as `devices.npu.rows` into the section that they speak of, and where they were written along with them."""
+    data = document.data
     for note in _NOTES:
         entries = data.get(note)
         if not isinstance(entries, dict):
@@ -178,11 +179,15 @@ def _push_notes_down(data: dict[str, Any]) -> None:
                     _cover_all(section, note, entries[key])
                 continue
             owner, rest = _owner(data, key.split("."))
-            if owner is not data:
-                if rest:
-                    owner.setdefault(note, {}).setdefault(rest, entries.pop(key))
-                else:
-                    _cover_all(owner, note, entries.pop(key))
+            if owner is data:
+                continue
+            text = entries.pop(key)
+            if rest:
+                owner.setdefault(note, {}).setdefault(rest, text)
+                head = key.removesuffix(f".{rest}")
+                document.places[f"{head}.{note}.{rest}"] = document.places.get(f"{note}.{key}") or document.places[""]
+            else:
+                _cover_all(owner, note, text)
 
 
 def _sink_notes(section: dict[str, Any]) -> None:

@@ -52,6 +52,16 @@ class Device(ABC):
         return False
 
     @property
+    def program_spreads(self) -> tuple[Spread, ...]:
+        """What makes the energy of writing weights uncertain."""
+        return ()
+
+    @property
+    def program_assumed(self) -> bool:
+        """Whether the energy of writing weights rests on an assumed number."""
+        return False
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of any result on this device has to know, one sentence each."""
         return ()

@@ -33,7 +33,6 @@ ADD_TABLE_FACTOR, MULTIPLY_TABLE_FACTOR = 1.45, 2.0
 # 0.20 pJ/bit/mm for 64-bit moves over 1, 10 and 20 mm beside its 0.2 per wire.
 SINGLE_FACTOR = 2.0
 LEAKAGE_FACTOR = 3.0  # assumed: 90 % factor of leakage densities; temperature alone moves them 2x per 20-30 K
-NAND2_28NM_M2 = 0.614e-12  # gate area that ZigZag-IMC fits to published 28 nm macros
 INSTRUCTION_45NM_J = 70e-12  # fetch, decode, control, registers of an in-order core: Horowitz, ISSCC 2014
 # One bit of a register: Aladdin library as shipped with Accelergy (40-45 nm, 2 to 18 times above Horowitz for the same op), and a
 # flip-flop of three NAND2 loads of 0.7 fF at 0.9 V, the unit gates that ZigZag-IMC fits to fabricated 28 nm macros.
@@ -356,11 +355,6 @@ def wire_energy(node_m: float) -> Scaled:
     check_node(node_m)
     start_m = min(max(node_m, 10e-9), 40e-9)
     return Scaled(_wire_laws()[0].at(start_m), SINGLE_FACTOR).times(scale_wire_energy(start_m, node_m))
-
-
-def nand2_area(node_m: float) -> Scaled:
-    """Area of a two-input NAND gate in m2: 0.614 um2 at 28 nm (ZigZag-IMC), scaled."""
-    return scale_area(28e-9, node_m).times(NAND2_28NM_M2)
 
 
 @cache

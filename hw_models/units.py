@@ -100,15 +100,12 @@ Volts = Annotated[float, *_positive("V")]
 Amperes = Annotated[float, *_not_negative("A")]
 Farads = Annotated[float, *_not_negative("F")]
 Ohms = Annotated[float, *_not_negative("ohm")]
-Siemens = Annotated[float, *_not_negative("S")]
 Meters = Annotated[float, *_positive("m")]
 SquareMeters = Annotated[float, *_not_negative("m2")]
 Bytes = Annotated[float, *_positive("B")]
 BytesPerSecond = Annotated[float, *_positive("B/s")]
 JoulesPerByte = Annotated[float, *_not_negative("J/B")]
 JoulesPerOp = Annotated[float, *_not_negative("J/op")]
-WattsPerSquareMeter = Annotated[float, *_not_negative("W/m2")]
-OpsPerSecond = Annotated[float, *_positive("op/s")]
 
 # Suffix of a Python field name → nothing in YAML. Longest first, so that `_bytes_per_s` is not read as `_s`.
 SUFFIXES = (

@@ -88,12 +88,6 @@ class Instance:
         return _edges_by_task(self.n_tasks, self.edge_src)
 
     @cached_property
-    def predecessors(self) -> tuple[tuple[int, ...], ...]:
-        """Source task of each edge into a task, in edge order."""
-        src = self.edge_src.tolist()
-        return tuple(tuple(src[edge] for edge in edges) for edges in self.in_edges)
-
-    @cached_property
     def successors(self) -> tuple[tuple[int, ...], ...]:
         """Destination task of each edge out of a task, in edge order."""
         dst = self.edge_dst.tolist()

@@ -16,7 +16,7 @@ from cosim.simulation.residency import Residency
 from cosim.simulation.traffic import READ, WRITE, Traffic
 from hw_models.chip import Chip
 from hw_models.cost import Spread
-from hw_models.memory.base import Memory
+from hw_models.memory.base import Memory, category
 from hw_models.registry import Device
 
 Owner = tuple[str, str]  # (device, component)
@@ -91,19 +91,21 @@ def _charge_device(book: Account, device: Device, costs: OpCosts, residency: Res
             assumed=part.assumed,
         )
     if device.n_arrays > 0 and residency.array_device[i] != d and costs.program_j[i, d] > 0:
-        book.charge(device.name, "program", "memory", float(costs.program_j[i, d]), span, op=op.name, assumed=True)
+        energy_j = float(costs.program_j[i, d])
+        spreads, assumed = device.program_spreads, device.program_assumed
+        book.charge(device.name, "program", "memory", energy_j, span, op=op.name, spreads=spreads, assumed=assumed)
 
 
-def charge_memory(book: Account, memory: Memory, read: float, write: float, span: tuple[float, float], op: str) -> None:
+def charge_memory(book: Account, memory: Memory, read_bytes: float, write_bytes: float, span: tuple[float, float], op: str) -> None:
     """Charge reads and writes of one memory, split into its components; the bytes stand on the first row."""
-    if read + write <= 0:
+    if read_bytes + write_bytes <= 0:
         return
-    n_bytes = read + write
-    for component, energy_j in memory.energy_parts_j(read, write).items():
+    n_bytes = read_bytes + write_bytes
+    for component, energy_j in memory.energy_parts_j(read_bytes, write_bytes).items():
         book.charge(
             memory.name,
             component,
-            "memory",
+            category(component),
             energy_j,
             span,
             op=op,
@@ -122,8 +124,8 @@ def _charge_link(book: Account, chip: Chip, device: int, n_bytes: float, span: t
 
 def charge_standby(book: Account, chip: Chip, makespan_s: float) -> None:
     """Charge leakage and idle power of every device, and background and refresh of every memory, over the whole run."""
-    for owner, power_w, category, spreads, assumed in standby(chip):
-        book.charge(*owner, category, power_w * makespan_s, (0.0, makespan_s), spreads=spreads, assumed=assumed)
+    for owner, power_w, kind, spreads, assumed in standby(chip):
+        book.charge(*owner, kind, power_w * makespan_s, (0.0, makespan_s), spreads=spreads, assumed=assumed)
 
 
 def standby(chip: Chip) -> Iterator[tuple[Owner, float, str, tuple[Spread, ...], bool]]:
@@ -133,4 +135,4 @@ def standby(chip: Chip) -> Iterator[tuple[Owner, float, str, tuple[Spread, ...],
     for memory in chip.memories.values():
         for component, power_w in memory.standby_parts_w.items():
             owner = (memory.name, component)
-            yield owner, power_w, "static", memory.spreads.get(component, ()), component in memory.assumed
+            yield owner, power_w, category(component), memory.spreads.get(component, ()), component in memory.assumed

@@ -47,9 +47,9 @@ class Comparison:
         names = [result.chip.name for result in self.results]
         if len(set(names)) < len(names):
             raise SimulationError(f"a comparison needs different chips; got {', '.join(names)}")
-        question = [(r.workload.name, r.weight_bits, r.activation_bits, dict(r.workload.dims)) for r in self.results]
+        question = [(r.workload.name, r.weight_bits, r.activation_bits, dict(r.workload.dims), r.fidelity) for r in self.results]
         if any(other != question[0] for other in question):
-            raise SimulationError("a comparison needs one workload at the same bits and dimensions on all chips")
+            raise SimulationError("a comparison needs one workload at the same bits, dimensions and fidelity on all chips")
 
     def ratios(self) -> dict[str, dict[str, Ratio]]:
         """Return metric → chip → ratio to the first chip."""

@@ -22,7 +22,8 @@ def instance_of(chip: Chip, workload: Workload, traffic: Traffic, residency: Res
     """Return the contention-free view that policies plan on: costs [n_ops, n_devices] and link matrices."""
     links = list(chip.links.values())
     latency = np.array([[a.latency_s + b.latency_s if a is not b else 0.0 for b in links] for a in links])
-    slowest = min(memory.bandwidth_bytes_per_s for memory in {m.name: m for m in residency.home.values()}.values())
+    used = {residency.home[edge.tensor].name: residency.home[edge.tensor] for edge in workload.edges}
+    slowest = min((memory.bandwidth_bytes_per_s for memory in used.values()), default=chip.backing.bandwidth_bytes_per_s)
     bandwidth = np.array([[min(a.bandwidth_bytes_per_s, b.bandwidth_bytes_per_s, slowest) for b in links] for a in links])
     edges = workload.edges
     return Instance(
@@ -44,6 +45,7 @@ class Placed:
     n_bytes[n_ops, n_memories, 2]  what each op itself reads and writes, its crossing inputs left out
     crosses[n_edges]               whether an edge goes between devices; its bytes then are a transfer
     limit[n_ops]                   what bounds each op when nothing else runs
+    busiest[n_ops]                 memory that each op loads most, on which it meets others
     """
 
     workload: Workload
@@ -54,6 +56,7 @@ class Placed:
     crosses: NDArray[np.bool_]
     edge_memory: NDArray[np.int64]
     limit: tuple[str, ...]
+    busiest: NDArray[np.int64]
 
 
 def place(chip: Chip, workload: Workload, costs: OpCosts, traffic: Traffic, residency: Residency, plan: Plan, mode: str) -> Placed:
@@ -79,7 +82,7 @@ def place(chip: Chip, workload: Workload, costs: OpCosts, traffic: Traffic, resi
         _limit(costs, traffic, i, int(device[i]), float(fixed[i]), float(body[i]), memory_s[i], float(link_s[i])) for i in range(len(rows))
     )
     problem = _problem(chip, workload, traffic, plan, cost, n_bytes[rows, busiest].sum(axis=1), busiest, edge_memory, mode)
-    return Placed(workload, problem, device, n_bytes, edges, crosses, edge_memory, limits)
+    return Placed(workload, problem, device, n_bytes, edges, crosses, edge_memory, limits, busiest)
 
 
 def _limit(costs: OpCosts, traffic: Traffic, op: int, device: int, fixed_s: float, body_s: float, memory_s: Floats, link_s: float) -> str:

@@ -150,7 +150,7 @@ def _op_runs(costs: OpCosts, residency: Residency, placed: Placed, plan: Plan, p
 
 
 def _latency(chip: Chip, costs: OpCosts, traffic: Traffic, placed: Placed, playback: Playback) -> Exposure:
-    """Expose the makespan to what each step of the critical path waits for: a launch, then the longest of its parts."""
+    """Expose the makespan to what each step of the critical path waits for: a launch, the longest of its parts, and others' traffic."""
     exposure = Exposure(playback.makespan_s)
     devices, links = list(chip.devices.values()), list(chip.links.values())
     by_memory = {f"{memory.name}: {memory.bandwidth_limit}": memory.bandwidth_spreads for memory in chip.memories.values()}
@@ -160,10 +160,12 @@ def _latency(chip: Chip, costs: OpCosts, traffic: Traffic, placed: Placed, playb
         if step.edge is not None:
             exposure.expose(step.duration_s, links[d].time_spreads)
             continue
-        launch_s = min(step.duration_s, float(traffic.fixed_s[step.op, d]))
+        alone_s = min(step.duration_s, float(placed.problem.cost_s[step.op]))
+        launch_s = min(alone_s, float(traffic.fixed_s[step.op, d]))
+        exposure.expose(step.duration_s - alone_s, traffic.memories[int(placed.busiest[step.op])].bandwidth_spreads)
         exposure.expose(launch_s, devices[d].spec.spread(devices[d].spec.title or devices[d].kind, "launch"))
         inside = by_memory.get(limit, costs.tables[d].latency_spreads[0])
-        exposure.expose(step.duration_s - launch_s, links[d].time_spreads if limit == "link" else inside)
+        exposure.expose(alone_s - launch_s, links[d].time_spreads if limit == "link" else inside)
     return exposure
 
 

@@ -77,12 +77,18 @@ def plan_traffic(chip: Chip, workload: Workload, costs: OpCosts, residency: Resi
         memories=memories,
         n_bytes=n_bytes + input_bytes,
         own_bytes=n_bytes,
-        fixed_s=costs.fixed_s,
+        fixed_s=costs.fixed_s + _first_access_s(n_bytes, memories),
         body_s=_body_s(chip, costs, residency, resident, reload),
         program_s=np.where(reload, costs.program_s, 0.0),
         link_bytes_per_s=np.array([link.bandwidth_bytes_per_s for link in chip.links.values()]),
         supported=supported,
     )
+
+
+def _first_access_s(own_bytes: Floats, memories: tuple[Memory, ...]) -> Floats:
+    """Time to the first byte of the slowest memory that an op reads weights from or writes results to, [n_ops, n_devices]."""
+    first_s = np.array([memory.first_access_s for memory in memories])
+    return np.asarray((first_s * (own_bytes.sum(axis=3) > 0)).max(axis=2, initial=0.0))
 
 
 def _body_s(chip: Chip, costs: OpCosts, residency: Residency, resident: NDArray[np.bool_], reload: NDArray[np.bool_]) -> Floats:

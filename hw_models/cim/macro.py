@@ -131,6 +131,16 @@ class CimMacro(Device):
         return self.spec.idle_w is None or self.spec.is_assumed("idle")
 
     @property
+    def program_spreads(self) -> tuple[Spread, ...]:
+        """Energy of a pulse, and how many a cell takes."""
+        return self.spec.cell.spread("cim.cell", "write_energy", "n_write_pulses")
+
+    @property
+    def program_assumed(self) -> bool:
+        """Whether the energy of a pulse or their number is assumed."""
+        return _any_assumed(self.spec.cell, ("write_energy", "n_write_pulses"))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """How far the ADC is from lossless, since no result says yet what that does to accuracy."""
         lost, spec = self.spec.adc_deficit_bits, self.spec

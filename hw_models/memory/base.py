@@ -68,11 +68,6 @@ class Memory(ABC):
         """Area on the chip: the macro, or interface and controller of an external memory."""
 
     @property
-    def volatile(self) -> bool:
-        """Whether it forgets without power."""
-        return True
-
-    @property
     def spreads(self) -> dict[str, tuple[Spread, ...]]:
         """What makes each component's energy or power uncertain."""
         return {}

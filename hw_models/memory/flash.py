@@ -72,11 +72,6 @@ class Flash(Memory):
         return self.spec.area_m2
 
     @property
-    def volatile(self) -> bool:
-        """It keeps its content."""
-        return False
-
-    @property
     def spreads(self) -> dict[str, tuple[Spread, ...]]:
         """Return what the file says of each number."""
         return {key: self.spec.spread("flash", key) for key in ("read", "write", "leakage")}

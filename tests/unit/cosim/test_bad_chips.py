@@ -138,3 +138,9 @@ def test_a_note_on_one_part_of_a_section_covers_its_keys(tmp_path):
     link = load(tmp_path, text).links["cpu"]
     assert link.assumed
     assert {spread.factor for spread in (*link.spreads, *link.time_spreads)} == {3.0}
+
+
+def test_a_range_that_is_none_is_reported_where_the_chip_wrote_it(tmp_path):
+    message = refused(tmp_path, f"{GOOD}ranges:\n  devices.cpu.clock: 0.5\n")
+    assert f"tiny.yaml:{len(GOOD.splitlines()) + 2}: " in message
+    assert "devices.cpu.ranges" in message

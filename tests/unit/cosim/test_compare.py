@@ -115,5 +115,5 @@ class TestRefusals:
     def test_other_bits_batches_or_networks_are_other_questions(self, hand, run):
         others = [run("b", weight_bits=4), run("b", net=hand.line(4, 3, 2, batch=2))]
         for other in others:
-            with pytest.raises(SimulationError, match="one workload at the same bits and dimensions"):
+            with pytest.raises(SimulationError, match="one workload at the same bits, dimensions and fidelity"):
                 Comparison((run("a"), other))

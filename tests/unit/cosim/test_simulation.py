@@ -219,6 +219,13 @@ def test_a_result_carries_what_its_chip_says_of_itself(chip, network):
     assert any("eyeriss: energies per operation at 65 nm are extrapolated" in note for note in Simulation(eyeriss, network).run().notes)
 
 
+def test_time_lost_to_others_traffic_rests_on_the_shared_memory():
+    chip, network = cosim.load_chip("edge_npu_soc"), cosim.load_workload("bert_base", seq=16)
+    alone, shared = (Simulation(chip, network, fidelity=rung).run() for rung in ("mapped", "simpy"))
+    assert shared.latency_s > alone.latency_s
+    assert shared.latency.by_name["dram.bandwidth"][1] > 0
+
+
 def test_an_unknown_fidelity_suggests_the_nearest(chip, network):
     with pytest.raises(SimulationError, match="did you mean 'simpy'"):
         Simulation(chip, network, fidelity="simpi").run()
@@ -287,6 +294,13 @@ class TestTraffic:
             for d in range(len(stages.chip.devices)):
                 if stages.costs.supported[i, d]:
                     assert stages.traffic.n_bytes[i, d, :, WRITE].sum() >= 0.999 * n_bytes
+
+    def test_an_op_waits_for_the_first_byte_of_the_slowest_memory_it_has_to_touch(self, stages):
+        last = stages.workload.producer[stages.workload.outputs[0]]
+        d = int(stages.plan.assignment[last])
+        first_s = stages.chip.backing.first_access_s
+        assert first_s > max(m.first_access_s for m in stages.chip.memories.values() if m is not stages.chip.backing)
+        assert stages.traffic.fixed_s[last, d] == pytest.approx(stages.costs.fixed_s[last, d] + first_s)
 
     def test_own_bytes_leave_activations_out(self, stages):
         assert (stages.traffic.own_bytes <= stages.traffic.n_bytes + 1e-9).all()

@@ -493,3 +493,14 @@ class TestNotes:
         (note,) = CimMacro("cim", spec(adc={"n_bits": 2})).notes
         assert note.startswith("cim: 2-bit ADCs read sums of 4 rows that need 3 bits")
         assert "1 bit less may do to accuracy is not modeled" in note
+
+
+def test_writing_weights_is_as_uncertain_as_its_pulses():
+    cell = {"assumed": {"n_write_pulses": "guess"}, "ranges": {"n_write_pulses": 2.5, "write_energy": 3.0}}
+    macro = CimMacro("cim", spec(cell=cell))
+    assert {spread.name: spread.factor for spread in macro.program_spreads} == {
+        "cim.cell.write_energy": 3.0,
+        "cim.cell.n_write_pulses": 2.5,
+    }
+    assert macro.program_assumed
+    assert not CimMacro("cim", spec()).program_assumed

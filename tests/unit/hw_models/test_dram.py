@@ -263,7 +263,6 @@ def test_every_part_builds_sources_its_numbers_and_says_what_it_assumes(name):
     assert {category(c) for c in parts} == {"memory"}
     assert {category(c) for c in memory.standby_parts_w} == {"static"}
     assert memory.area_m2 > 0
-    assert memory.volatile
 
 
 def test_a_scaled_part_says_so_and_carries_its_range():

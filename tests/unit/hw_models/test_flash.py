@@ -25,7 +25,6 @@ def test_embedded_flash_reads_16_bytes_every_25_ns():
     assert memory.bandwidth_bytes_per_s == memory.peak_bytes_per_s == pytest.approx(16 / 25e-9)
     assert memory.first_access_s == pytest.approx(25e-9)
     assert memory.bandwidth_limit == "read port"
-    assert not memory.volatile
 
 
 def test_writing_costs_a_thousand_times_more_than_reading():

@@ -163,7 +163,6 @@ def test_energy_is_accesses_of_one_bank_and_leakage_that_of_all():
     assert memory.standby_parts_w == pytest.approx({"leakage": 4 * bank.leakage_w})
     assert memory.area_m2 == pytest.approx(4 * bank.area_m2)
     assert memory.capacity_bytes == MIB
-    assert memory.volatile
 
 
 def test_spreads_come_from_the_tables_until_the_file_gives_its_own_number():

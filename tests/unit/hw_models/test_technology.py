@@ -163,7 +163,6 @@ def test_single_figures_at_their_own_node():
     assert tech.instruction_energy(45 * NM).value == pytest.approx(70e-12)
     flip_flop_j = 3 * 0.7e-15 * 0.9**2 * tech.scale_logic_energy(28 * NM, 45 * NM).value
     assert tech.register_energy(16, 45 * NM).value == pytest.approx(16 * (0.009e-12 * flip_flop_j) ** 0.5)
-    assert tech.nand2_area(28 * NM).value == pytest.approx(0.614e-12)
     assert tech.logic_leakage(28 * NM).factor == 3.0
     assert tech.logic_leakage(28 * NM).value == pytest.approx(25e3)  # 25 mW/mm2
 
