@@ -290,12 +290,14 @@ def test_the_command_page_names_every_command_and_option():
                 assert not flag.startswith("--") or flag in text, f"cosim {name}: {flag}"
 
 
-def test_the_case_that_the_readme_says_the_digital_chip_wins_is_one(folder, monkeypatch):
+@pytest.mark.parametrize(("claim", "end"), [("the digital chip wins", "low"), ("the in-memory chip wins", "high")])
+def test_the_cases_that_the_readme_says_a_chip_wins_are_decided_so(folder, monkeypatch, claim, end):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (line,) = [line for line in readme.splitlines() if "the digital chip wins" in line]
+    (line,) = [line for line in readme.splitlines() if claim in line]
     code, out, _ = run_line(f"{line.partition('#')[0].strip()} --json", monkeypatch)
     assert code == 0
-    assert json.loads(out)["ratio_intervals"]["energy_j"]["edge_cim_soc"]["low"] > 1
+    bound = json.loads(out)["ratio_intervals"]["energy_j"]["edge_cim_soc"][end]
+    assert bound > 1 if end == "low" else bound < 1
 
 
 def test_entry_point_groups_in_the_pages_are_those_of_the_code():
