@@ -78,20 +78,33 @@ class CostTable:
     compute_activation_bits: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        """Refuse tables whose shapes disagree or whose numbers are not physical."""
+        """Check what is given at once; a kind that fills an empty table in is checked again where it is used."""
+        self.check()
+
+    def check(self) -> None:
+        """Raise MappingError when shapes disagree or numbers are not physical."""
         shape = self.supported.shape
-        n_components = self.energy_j.shape[2]
-        for name in ("latency_s", "fixed_s", "limit", "n_arrays", "program_s", "program_j"):
-            if getattr(self, name).shape != shape:
-                raise MappingError(f"cost table: {name} has shape {getattr(self, name).shape}, expected {shape}")
-        if self.energy_j.shape[:2] != shape or self.n_bytes.shape != (*shape, 3):
-            raise MappingError(f"cost table: energy_j {self.energy_j.shape} or n_bytes {self.n_bytes.shape} does not fit {shape}")
-        if any(len(parts) != n_components for parts in self.components) or len(self.components) != shape[0]:
-            raise MappingError("cost table: one component list for each spec, as long as the last axis of energy_j")
+        self._check_shapes(shape)
         if not np.isfinite(self.latency_s[self.supported]).all() or (self.latency_s < self.fixed_s).any():
             raise MappingError("cost table: a supported op needs a finite latency that is not below its fixed part")
-        if (self.energy_j < 0).any() or (self.n_bytes < 0).any() or (self.fixed_s < 0).any():
-            raise MappingError("cost table: negative energy, bytes or time")
+        for name in ("energy_j", "n_bytes", "fixed_s", "serial_s", "n_arrays", "program_s", "program_j"):
+            if not (getattr(self, name) >= 0).all():
+                raise MappingError(f"cost table: {name} has a negative number, or one that is none")
+
+    def _check_shapes(self, shape: tuple[int, ...]) -> None:
+        expected = {
+            **dict.fromkeys(("latency_s", "fixed_s", "limit", "n_arrays", "serial_s", "program_s", "program_j"), shape),
+            **dict.fromkeys(("compute_weight_bits", "compute_activation_bits"), shape),
+            "energy_j": (*shape, self.energy_j.shape[-1]),
+            "n_bytes": (*shape, 3),
+        }
+        for name, wanted in expected.items():
+            if getattr(self, name).shape != wanted:
+                raise MappingError(f"cost table: {name} has shape {getattr(self, name).shape}, expected {wanted}")
+        if any(len(parts) != self.energy_j.shape[-1] for parts in self.components) or len(self.components) != shape[0]:
+            raise MappingError("cost table: one component list for each spec, as long as the last axis of energy_j")
+        if len(self.latency_spreads) != shape[0]:
+            raise MappingError(f"cost table: {len(self.latency_spreads)} entries of latency_spreads for {shape[0]} specs")
 
 
 def empty_costs(

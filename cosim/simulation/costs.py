@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hw_models.chip import Chip
 from hw_models.cost import CostTable
+from hw_models.registry import Device
 from workloads.errors import MappingError
 from workloads.graph import Workload
 from workloads.optable import OpTable
@@ -89,13 +90,23 @@ class OpCosts:
         return int(table.compute_weight_bits[0, row]), int(table.compute_activation_bits[0, row])
 
 
+def _costs_of(device: Device, ops: OpTable) -> CostTable:
+    """Ask a device for its costs and check them, so that a slip in a plug-in cannot become a number in a report."""
+    table = type(device).costs([device.spec], ops)
+    try:
+        table.check()
+    except MappingError as error:
+        raise MappingError(f"device {device.name!r} of kind {device.kind!r}: {error}") from None
+    return table
+
+
 def cost_ops(chip: Chip, workload: Workload) -> OpCosts:
     """Cost all ops on all devices of a chip.
 
     Raises MappingError when no device supports some op, naming the op and the devices.
     """
     table = OpTable.from_workload(workload)
-    tables = tuple(type(device).costs([device.spec], table) for device in chip.devices.values())
+    tables = tuple(_costs_of(device, table) for device in chip.devices.values())
     costs = OpCosts(workload, tuple(chip.devices), tables, table.row_of_op)
     lost = np.flatnonzero(~costs.supported.any(axis=1))
     if lost.size:
