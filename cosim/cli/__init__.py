@@ -45,7 +45,7 @@ class LazyGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Suggest the nearest command when there is none of that name."""
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from workloads.errors import suggest  # noqa: PLC0415
+            from workloads.errors import suggest
 
             ctx.fail(f"command {args[0]!r} is not known; {suggest(args[0], _COMMANDS)}")
         return super().resolve_command(ctx, args)
@@ -62,7 +62,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; a user's mistake ends with one paragraph on stderr and exit code 2."""
-    from workloads.errors import CosimError  # noqa: PLC0415  (keeps the import of this module to click alone)
+    from workloads.errors import CosimError
 
     try:
         cli(standalone_mode=False)

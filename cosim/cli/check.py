@@ -18,15 +18,15 @@ def command(file: str) -> None:
     """Check a chip or part (.yaml), or a network (.onnx); exit code 2 when it cannot be used."""
     path = Path(file)
     if path.suffix == ".onnx":
-        from workloads.registry import load_workload  # noqa: PLC0415
+        from workloads.registry import load_workload
 
         workload = load_workload(path)
         for text in workload.notes:
             click.echo(f"note: {text}")
         click.echo(f"{file}: ok: {len(workload.ops)} ops, {workload.n_macs:,} MACs, {workload.n_params:,} parameters")
         return
-    from hw_models.catalog import check_part, list_parts, load_chip, unsourced_numbers  # noqa: PLC0415
-    from hw_models.yaml_file import read_yaml  # noqa: PLC0415
+    from hw_models.catalog import check_part, list_parts, load_chip, unsourced_numbers
+    from hw_models.yaml_file import read_yaml
 
     if file in list_parts() or (path.suffix in {".yaml", ".yml"} and not _CHIP_KEYS & read_yaml(path).data.keys()):
         missing = check_part(file)

@@ -55,7 +55,7 @@ def workload_options(command: Command) -> Command:
 
 def load_inputs(workload: str, batch: int | None, dims: tuple[tuple[str, int], ...]) -> Any:
     """Load a workload by name or path with the dimensions asked for."""
-    from workloads.registry import load_workload  # noqa: PLC0415
+    from workloads.registry import load_workload
 
     given: dict[str, int] = {}
     for name, size in (*dims, *([("batch", batch)] if batch is not None else [])):
@@ -76,11 +76,11 @@ def note(message: str) -> None:
 
 def warm_up_if_cold() -> None:
     """On a machine's first run, say that kernels are being compiled, and compile them with progress."""
-    from hw_models.kernels._jit import is_compiled  # noqa: PLC0415
+    from hw_models.kernels._jit import is_compiled
 
     if is_compiled() or os.environ.get("NUMBA_DISABLE_JIT") == "1":
         return
-    from cosim.cli.warmup import compile_kernels  # noqa: PLC0415
+    from cosim.cli.warmup import compile_kernels
 
     note("First run on this machine: compiling the model kernels once (some seconds).")
     compile_kernels(show_progress=sys.stderr.isatty())

@@ -28,10 +28,10 @@ def command(
     as_json: bool,
 ) -> None:
     """Simulate WORKLOAD on each chip and show where the difference comes from."""
-    from cosim.simulation.compare import Comparison  # noqa: PLC0415
-    from cosim.simulation.run import Simulation  # noqa: PLC0415
-    from hw_models.catalog import load_chip  # noqa: PLC0415
-    from reports.html import compare_files  # noqa: PLC0415
+    from cosim.simulation.compare import Comparison
+    from cosim.simulation.run import Simulation
+    from hw_models.catalog import load_chip
+    from reports.html import compare_files
 
     names = [name.strip() for name in chips.split(",") if name.strip()]
     if len(names) < 2:
@@ -50,7 +50,7 @@ def command(
         summary = comparison.summary()
         echo_json({**summary, "rows": [{**row, "files": files} for row in summary["rows"]], "files": files})
         return
-    from reports.text import compare_table  # noqa: PLC0415
+    from reports.text import compare_table
 
     click.echo(compare_table(comparison))
     click.echo("\nWritten: " + ", ".join(files))

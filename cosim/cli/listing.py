@@ -12,14 +12,14 @@ Rows = list[dict[str, object]]
 
 
 def _chips() -> Rows:
-    from hw_models.catalog import list_chips  # noqa: PLC0415
-    from hw_models.yaml_file import read_yaml  # noqa: PLC0415
+    from hw_models.catalog import list_chips
+    from hw_models.yaml_file import read_yaml
 
     return [{"name": name, "title": read_yaml(path).data.get("title", "")} for name, path in list_chips().items()]
 
 
 def _workloads() -> Rows:
-    from workloads.registry import list_networks  # noqa: PLC0415
+    from workloads.registry import list_networks
 
     return [
         {"name": name, "title": entry.title, "dimensions": ", ".join(f"{k}={v}" for k, v in entry.dims.items()), "paper": entry.paper}
@@ -28,14 +28,14 @@ def _workloads() -> Rows:
 
 
 def _devices() -> Rows:
-    from hw_models.registry import device_kinds  # noqa: PLC0415
+    from hw_models.registry import device_kinds
 
     return [{"name": kind, "title": (cls.__doc__ or "").strip().splitlines()[0]} for kind, cls in device_kinds().items()]
 
 
 def _parts() -> Rows:
-    from hw_models.catalog import list_parts  # noqa: PLC0415
-    from hw_models.yaml_file import read_yaml  # noqa: PLC0415
+    from hw_models.catalog import list_parts
+    from hw_models.yaml_file import read_yaml
 
     return [{"name": name, "title": read_yaml(path).data.get("title", "")} for name, path in list_parts().items()]
 

@@ -35,10 +35,10 @@ def run_and_report(
     next_command: str = "",
 ) -> None:
     """Run one simulation, write its report, and print JSON or a table."""
-    from cosim.plan import schedule_text  # noqa: PLC0415
-    from cosim.simulation.run import Simulation, schedule_of  # noqa: PLC0415
-    from hw_models.catalog import load_chip  # noqa: PLC0415
-    from reports.html import run_files  # noqa: PLC0415
+    from cosim.plan import schedule_text
+    from cosim.simulation.run import Simulation, schedule_of
+    from hw_models.catalog import load_chip
+    from reports.html import run_files
 
     check_out_dir(out_dir)
     built = load_chip(chip)
@@ -51,7 +51,7 @@ def run_and_report(
     if as_json:
         echo_json({**result.summary(), "files": files})
         return
-    from reports.text import run_table  # noqa: PLC0415
+    from reports.text import run_table
 
     click.echo(run_table(result))
     click.echo("\nWritten: " + ", ".join(files))

@@ -21,8 +21,8 @@ _NOTES = ("sources", "assumed", "ranges")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 def command(name: str, as_json: bool) -> None:
     """Print a chip, part or workload as it is used, with the source of every number."""
-    from hw_models.catalog import list_chips, list_parts, resolve_chip, resolve_part  # noqa: PLC0415
-    from workloads.registry import list_networks  # noqa: PLC0415
+    from hw_models.catalog import list_chips, list_parts, resolve_chip, resolve_part
+    from workloads.registry import list_networks
 
     if name in list_chips() or Path(name).suffix in {".yaml", ".yml"}:
         _show_mapping(resolve_chip(name).data, as_json=as_json)
@@ -71,7 +71,7 @@ def _origin(key: str, notes: dict[str, Any]) -> str:
 
 
 def _show_workload(name: str, *, as_json: bool) -> None:
-    from workloads.registry import load_workload  # noqa: PLC0415
+    from workloads.registry import load_workload
 
     workload = load_workload(name)
 

@@ -18,8 +18,8 @@ from cosim.cli.common import echo_json
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 def command(area: str | None, data: Path | None, strict: bool, as_json: bool) -> None:
     """Run a model against reference data; without AREA, all areas in turn."""
-    from cosim.validation.registry import AREAS, validate  # noqa: PLC0415
-    from workloads.errors import CosimError  # noqa: PLC0415
+    from cosim.validation.registry import AREAS, validate
+    from workloads.errors import CosimError
 
     if area is None and data is not None:
         raise CosimError(f"--data {data}: name the area it is for: {', '.join(AREAS)}")

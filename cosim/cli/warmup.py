@@ -15,12 +15,12 @@ _STEPS = (
 
 def compile_kernels(*, show_progress: bool) -> None:
     """Run every kernel on a small network, so that numba compiles and caches it."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import Progress
 
-    from hw_models.catalog import build_part_device, build_part_memory  # noqa: PLC0415
-    from workloads.optable import OpTable  # noqa: PLC0415
-    from workloads.registry import load_workload  # noqa: PLC0415
+    from hw_models.catalog import build_part_device, build_part_memory
+    from workloads.optable import OpTable
+    from workloads.registry import load_workload
 
     table = OpTable.from_workload(load_workload("lenet5"))
     with Progress(console=Console(stderr=True), transient=True, disable=not show_progress) as progress:
@@ -38,7 +38,7 @@ def compile_kernels(*, show_progress: bool) -> None:
 @click.command("warmup")
 def command() -> None:
     """Compile the model kernels and keep them for later runs."""
-    from hw_models.kernels._jit import cache_dir  # noqa: PLC0415
+    from hw_models.kernels._jit import cache_dir
 
     compile_kernels(show_progress=True)
     click.echo(f"kernels are compiled and kept in {cache_dir()}")
