@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from hw_models.links import Link, LinkSpec
 from hw_models.memory.base import Memory
 from hw_models.memory.registry import memory_class
 from hw_models.registry import Device, device_class
 from hw_models.specs import Spec
-from hw_models.technology import node_note
+from hw_models.technology import check_node, node_note
 from hw_models.units import Meters, SquareMeters, yaml_key
 from hw_models.yaml_file import Document
 from workloads.errors import SpecError, suggest
@@ -35,7 +35,10 @@ class MemorySection(Spec):
 
 
 class ChipSpec(Spec):
-    """The top of a chip file. `area` lists blocks that belong to no device: interconnect, IO, padding."""
+    """The top of a chip file. `area` lists blocks that belong to no device: interconnect, IO, padding.
+
+    `node` tells a reader where the chip is made; each part is priced at the node that it gives itself.
+    """
 
     name: str
     node_m: Meters
@@ -43,6 +46,15 @@ class ChipSpec(Spec):
     memory: MemorySection
     links: dict[str, Section] = Field(default_factory=dict)
     area_m2: dict[str, SquareMeters] = Field(default_factory=dict)
+
+    @field_validator("node_m")
+    @classmethod
+    def _known_node(cls, node_m: float) -> float:
+        try:
+            check_node(node_m)
+        except SpecError as error:
+            raise ValueError(str(error)) from None
+        return node_m
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ def compare_files(comparison: Comparison) -> dict[str, str]:
     """Return file name → content of the report of a comparison."""
     return {
         "compare.html": compare_page(comparison),
-        "ledger.csv": csv_files.ledgers_csv(comparison),
-        "summary.csv": csv_files.summaries_csv(comparison),
+        "compare_ledger.csv": csv_files.ledgers_csv(comparison),
+        "compare_summary.csv": csv_files.summaries_csv(comparison),
         "waterfall.csv": csv_files.waterfall_csv(comparison),
     }
 
@@ -94,6 +94,7 @@ def compare_page(comparison: Comparison) -> str:
             groups=[group for group in GROUPS if any(energy[group] for energy in energies.values())],
             energies=energies,
             trust={result.chip.name: _trust(result) for result in results},
+            other_bits={result.chip.name: overridden_bits(result) for result in results},
         )
     )
 

@@ -44,6 +44,7 @@ def compare_table(comparison: Comparison) -> str:
         _groups(comparison),
         *(_waterfall(comparison, result) for result in comparison.results[1:]),
         "\n".join(conclusions(comparison)),
+        *_caveats(comparison),
         f"{ACCURACY_NOTE.capitalize()}.",
     ]
     return "\n\n".join(blocks)
@@ -153,9 +154,25 @@ def _trust(result: Result) -> str:
         if found := influences(exposure, N_SPREADS):
             lines.append(f"  {name} is most uncertain through")
             lines += [f"    {spread.name} (×{spread.factor:.3g}: up to +{percent(spread.up)})" for spread in found]
-    for device, weight_bits, activation_bits, n in overridden_bits(result):
-        lines.append(f"  {device} computes {plural(n, 'op')} at {weight_bits}-bit weights and {activation_bits}-bit activations")
+    lines += _bits_lines(result)
     return "\n".join(["What it rests on", *lines, *(f"  note: {text}" for text in result.notes)])
+
+
+def _bits_lines(result: Result) -> list[str]:
+    """Say which devices compute at other bits than the run asks for."""
+    return [
+        f"  {device} computes {plural(n, 'op')} at {weight_bits}-bit weights and {activation_bits}-bit activations"
+        for device, weight_bits, activation_bits, n in overridden_bits(result)
+    ]
+
+
+def _caveats(comparison: Comparison) -> list[str]:
+    """Say of each chip what its numbers do not show: other bits than asked for, and what its models say of themselves."""
+    told = []
+    for result in comparison.results:
+        lines = [*_bits_lines(result), *(f"  {text}" for text in result.chip.notes)]
+        told += ["\n".join([f"On {result.chip.name}", *lines])] if lines else []
+    return told
 
 
 def _side_by_side(comparison: Comparison) -> str:

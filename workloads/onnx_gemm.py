@@ -12,6 +12,7 @@ from workloads.ops import conv_gemm, vector_ops
 
 # Scalar operations per hidden unit and step beside the MACs: sigmoid and tanh at 5 each, and the gate products.
 _RNN_GATES: Mapping[str, int] = {"LSTM": 4, "GRU": 3, "RNN": 1}
+RECURRENT = frozenset(_RNN_GATES)
 _RNN_VECTOR_OPS: Mapping[str, int] = {"LSTM": 3 * 5 + 2 * 5 + 4, "GRU": 2 * 5 + 5 + 5, "RNN": 5 + 1}
 
 

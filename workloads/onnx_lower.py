@@ -12,7 +12,7 @@ from workloads.graph import Gemm, Op, OpKind, Tensor, TensorKind
 from workloads.onnx_attention import attention_pieces
 from workloads.onnx_contrib import CANONICAL
 from workloads.onnx_facts import INDEX_TYPES, Fact, ShapeError, Step, words
-from workloads.onnx_gemm import MATMUL_RULES, Priced, add_activation, split_operands
+from workloads.onnx_gemm import MATMUL_RULES, RECURRENT, Priced, add_activation, split_operands
 from workloads.ops import NORM_OPS_PER_ELEMENT, SOFTMAX_OPS_PER_ELEMENT, SPECIAL, is_known, kind_of, vector_ops
 
 # Ops of the standard that `workloads.ops` does not list, because no network of the zoo has them.
@@ -113,6 +113,11 @@ class Lowering:
         op_type = canonical_type(step)
         if not is_known(op_type) and op_type not in _MORE_KINDS and step.op_type not in MATMUL_RULES and kind is OpKind.MOVE:
             self.notes.append(f"warning: node {step.name!r} of type {step.op_type!r} is not known; priced as data movement")
+        if op_type in RECURRENT and (n_steps := step.need(0).shape[0]) > 1:
+            self.notes.append(
+                f"node {step.name!r} of type {step.op_type!r}: {n_steps} steps are priced as one product; that each waits for the one "
+                "before is not modeled, so its latency is a lower bound"
+            )
 
     def _emit(self, step: Step, op_type: str, priced: Priced, outputs: list[Fact], name: str) -> None:
         """Append one op."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -64,6 +65,9 @@ def main() -> None:
     """Run the command line; a user's mistake ends with one paragraph on stderr and exit code 2."""
     from workloads.errors import CosimError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without µ or ² shows a question mark
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
@@ -80,6 +84,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        _stop(f"Error: {error.filename or 'output'}: {error.strerror or error}", 2)
 
 
 def _stop(message: str, code: int) -> None:

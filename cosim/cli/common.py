@@ -41,7 +41,13 @@ def workload_options(command: Command) -> Command:
         click.option("--weight-bits", type=int, default=8, show_default=True, metavar="N", help="Bits of weights, the same on all chips."),
         click.option("--activation-bits", type=int, default=8, show_default=True, metavar="N", help="Bits of activations."),
         click.option("--fidelity", type=str, default="simpy", show_default=True, help="bound, mapped or simpy."),
-        click.option("--policy", type=str, default="heft", show_default=True, help="heft, greedy, single[:DEVICE] or fixed:FILE."),
+        click.option(
+            "--policy",
+            type=str,
+            default="heft",
+            show_default=True,
+            help="heft, greedy, single[:DEVICE] (all that it can run) or fixed:FILE.",
+        ),
         click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of everything random."),
         click.option(
             "--out", "out_dir", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder for reports."

@@ -74,6 +74,8 @@ def make_policy(text: str) -> Policy:
     """
     name, _, argument = text.partition(":")
     classes = policy_classes()
+    if text == "fixed":
+        raise ScheduleError("policy 'fixed' needs the file of a placement: write fixed:FILE")
     if name not in classes:
         raise ScheduleError(f"policy {name!r} is not known; {suggest(name, (*classes, 'fixed'))}")
     return classes[name](argument)

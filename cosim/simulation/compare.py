@@ -46,7 +46,7 @@ class Comparison:
             raise SimulationError("a comparison needs two chips or more")
         names = [result.chip.name for result in self.results]
         if len(set(names)) < len(names):
-            raise SimulationError(f"a comparison needs different chips; got {', '.join(names)}")
+            raise SimulationError(f"a comparison needs different chips; got {', '.join(names)}: give each file a `name:` of its own")
         question = [(r.workload.name, r.weight_bits, r.activation_bits, dict(r.workload.dims), r.fidelity) for r in self.results]
         if any(other != question[0] for other in question):
             raise SimulationError("a comparison needs one workload at the same bits, dimensions and fidelity on all chips")

@@ -92,11 +92,15 @@ class OpCosts:
 
 def _costs_of(device: Device, ops: OpTable) -> CostTable:
     """Ask a device for its costs and check them, so that a slip in a plug-in cannot become a number in a report."""
-    table = type(device).costs([device.spec], ops)
+    who = f"device {device.name!r} of kind {device.kind!r}"
+    try:
+        table = type(device).costs([device.spec], ops)
+    except OverflowError:
+        raise MappingError(f"{who}: a number of its description is too large to count with") from None
     try:
         table.check()
     except MappingError as error:
-        raise MappingError(f"device {device.name!r} of kind {device.kind!r}: {error}") from None
+        raise MappingError(f"{who}: {error}") from None
     return table
 
 

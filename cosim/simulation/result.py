@@ -95,7 +95,7 @@ class Result:
     @cached_property
     def edp(self) -> Exposure:
         """Energy-delay product in J s; its exposure is that of energy and latency together."""
-        product = Exposure(self.energy_j * self.latency_s)
+        product = Exposure(self.energy_j * self.latency_s, in_logs=True)
         for source, other in ((self.energy, self.latency_s), (self.latency, self.energy_j)):
             for name, (factor, part) in source.by_name.items():
                 product.expose(part * other, (Spread(name, factor),))

@@ -20,10 +20,12 @@ class Exposure:
 
     One name may come with several factors (a scaling law is surer over one node than over three). The largest is kept,
     and a part p of a smaller factor f counts as p ln f / ln f_max: to first order it moves the total as much.
+    A product (`in_logs`) moves by f^(p / total): what doubles both of its factors makes it four times as large.
     """
 
     total: float = 0.0
     by_name: dict[str, tuple[float, float]] = field(default_factory=dict)  # name → (factor, exposed part)
+    in_logs: bool = False
 
     def add(self, amount: float, spreads: Iterable[Spread]) -> None:
         """Add an amount that scales with each of the spreads."""
@@ -39,7 +41,10 @@ class Exposure:
             self.by_name[spread.name] = (largest, moved)
 
     def interval(self) -> tuple[float, float]:
-        """Return (low, high): total -/+ root of the summed squares of the deviations."""
+        """Return (low, high): total -/+ root of the summed squares of the deviations, in logs for a product."""
+        if self.in_logs:
+            width = exp(hypot(*(_log_gain(self, name) for name in self.by_name))) if self.total > 0 else 1.0
+            return self.total / width, self.total * width
         up = hypot(*(part * (factor - 1) for factor, part in self.by_name.values()))
         down = hypot(*(part * (1 - 1 / factor) for factor, part in self.by_name.values()))
         return max(0.0, self.total - down), self.total + up
@@ -65,6 +70,8 @@ def ratio_interval(new: Exposure, old: Exposure) -> tuple[float, float]:
 def _log_gain(exposure: Exposure, name: str) -> float:
     """Logarithm of the factor by which the total grows when the named spread goes to its upper end, by its own factor here."""
     factor, part = exposure.by_name.get(name, (1.0, 0.0))
+    if exposure.in_logs:
+        return part / exposure.total * log(factor)
     return log(1 + part * (factor - 1) / exposure.total)
 
 

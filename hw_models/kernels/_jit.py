@@ -6,6 +6,8 @@ all kernel sources, the numba version and the CPU, so a cached build always matc
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import hashlib
 import os
 import tempfile
@@ -56,9 +58,20 @@ def cache_root() -> Path:
     try:
         base.mkdir(parents=True, exist_ok=True)
     except OSError:
-        base = Path(tempfile.gettempdir()) / f"cosim-{os.getuid()}"
-        base.mkdir(parents=True, exist_ok=True)
+        base = _private_temporary()
     return base
+
+
+@cache
+def _private_temporary() -> Path:
+    """Folder below the system's temporary one that nobody else can write to: compiled code is loaded from it."""
+    base = Path(tempfile.gettempdir()) / f"cosim-{getpass.getuser()}"
+    with contextlib.suppress(OSError):
+        base.mkdir(mode=0o700, exist_ok=True)
+        status = base.stat()
+        if status.st_uid == getattr(os, "getuid", lambda: status.st_uid)() and not status.st_mode & 0o022:
+            return base
+    return Path(tempfile.mkdtemp(prefix="cosim-"))
 
 
 def cache_dir() -> Path:

@@ -142,7 +142,7 @@ def test_headline_numbers_are_those_of_the_csv(open_page: Any, folder: Path, pla
 
 def test_numbers_side_by_side_are_those_of_the_csv(open_page: Any, folder: Path) -> None:
     opened = open_page("lenet5_all")
-    for row in rows(folder, "lenet5_all", "summary.csv"):
+    for row in rows(folder, "lenet5_all", "compare_summary.csv"):
         value, text = opened.number("energy_j", row["chip"])
         assert value == float(row["energy_j"])
         assert text == quantity(value, "J")

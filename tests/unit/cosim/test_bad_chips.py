@@ -144,3 +144,9 @@ def test_a_range_that_is_none_is_reported_where_the_chip_wrote_it(tmp_path):
     message = refused(tmp_path, f"{GOOD}ranges:\n  devices.cpu.clock: 0.5\n")
     assert f"tiny.yaml:{len(GOOD.splitlines()) + 2}: " in message
     assert "devices.cpu.ranges" in message
+
+
+@pytest.mark.parametrize("node", ["3 nm", "22 um"])
+def test_a_node_that_no_law_covers_is_refused(tmp_path, node):
+    message = refused(tmp_path, GOOD.replace("node: 22 nm", f"node: {node}", 1))
+    assert "tiny.yaml:2: node" in message

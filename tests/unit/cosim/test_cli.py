@@ -255,3 +255,29 @@ def test_check_lists_numbers_that_nobody_stands_for(cosim, tmp_path):
     code, _, err = cosim("check", "core.yaml")
     assert code == 2
     assert "neither source nor `assumed`: clock" in err
+
+
+def test_compare_says_which_chip_computes_at_other_bits_and_what_its_converters_lose(cosim):
+    code, out, _ = cosim("compare", "lenet5", "--chips", "edge_npu_soc,edge_cim_soc", "--weight-bits", "12")
+    assert code == 0
+    assert "On edge_npu_soc\n  npu computes" in out
+    assert "at 16-bit weights" in out
+    assert "On edge_cim_soc" in out
+    assert "8-bit ADCs read sums of 256 rows" in out
+
+
+def test_a_number_too_large_to_count_with_is_refused_by_device(cosim, tmp_path):
+    text = "base: edge_cim_soc\ndevices: {cim: {n_macros: 100000000000000000000}}\n"
+    (tmp_path / "huge.yaml").write_text(text)
+    code, _, err = cosim("run", "lenet5", "--chip", "huge.yaml")
+    assert code == 2
+    assert "Traceback" not in err
+    assert "cim" in err
+
+
+def test_chips_of_one_name_are_told_to_take_another(cosim, tmp_path):
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("base: edge_npu_soc\nname: same\n")
+    code, _, err = cosim("compare", "lenet5", "--chips", "a.yaml,b.yaml")
+    assert code == 2
+    assert "got same, same: give each file a `name:` of its own" in err

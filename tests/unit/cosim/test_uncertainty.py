@@ -108,3 +108,14 @@ def test_an_interval_holds_its_total_and_scales_with_it(parts):
 def test_a_chip_against_itself_is_one_without_doubt(parts):
     part = exposure(*parts)
     assert ratio_interval(part, part) == pytest.approx((1.0, 1.0))
+
+
+def test_a_product_moves_by_the_power_of_what_moves_its_factors():
+    """What doubles energy and latency alike makes their product four times as large, and never nothing."""
+    product = Exposure(10.0, in_logs=True)
+    product.expose(20.0, (DRAM,))
+    assert product.interval() == pytest.approx((2.5, 40.0))
+
+
+def test_a_product_of_nothing_is_nothing():
+    assert Exposure(0.0, in_logs=True).interval() == (0.0, 0.0)

@@ -198,12 +198,12 @@ def three(make_result: Make) -> Comparison:
 
 
 def test_a_comparison_has_a_page_and_three_tables(three: Comparison) -> None:
-    assert set(compare_files(three)) == {"compare.html", "ledger.csv", "summary.csv", "waterfall.csv"}
+    assert set(compare_files(three)) == {"compare.html", "compare_ledger.csv", "compare_summary.csv", "waterfall.csv"}
 
 
 def test_every_number_side_by_side_stands_in_the_summary(three: Comparison, read_page: Read, read_csv: Read) -> None:
     files = compare_files(three)
-    page, rows = read_page(files["compare.html"]), read_csv(files["summary.csv"])
+    page, rows = read_page(files["compare.html"]), read_csv(files["compare_summary.csv"])
     for metric in (
         "latency_s",
         "energy_j",
@@ -229,7 +229,7 @@ def test_waterfall_steps_and_rows_stand_in_the_csv(three: Comparison, read_page:
 
 def test_stacked_bars_follow_from_the_ledgers(three: Comparison, read_page: Read, read_csv: Read) -> None:
     files = compare_files(three)
-    expected = sums(read_csv(files["ledger.csv"]), "energy_j", "chip", "group")
+    expected = sums(read_csv(files["compare_ledger.csv"]), "energy_j", "chip", "group")
     assert read_page(files["compare.html"]).values("group_energy_j", ["rect"]) == pytest.approx(expected)
     assert {key.partition("|")[2] for key in expected} <= set(GROUPS)
 

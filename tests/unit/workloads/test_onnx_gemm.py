@@ -245,13 +245,15 @@ def test_recurrent_layer(tmp_path, op_type, gates, direction, dirs):
     weights = [stored("w", dirs, gates * 16, 10), stored("r", dirs, gates * 16, 16), stored("b", dirs, 2 * gates * 16)]
     node = Node(op_type, ["x", "w", "r", "b"], ["y"], hidden_size=16, direction=direction)
     workload = load(tmp_path, node, [info("x", 6, 2, 10)], weights)
-    op = only(workload)
+    (op,) = workload.ops
     assert workload.n_macs == 6 * 2 * dirs * gates * 16 * (10 + 16)
     assert op.weights == ("w", "r", "b")
     assert op.special
     assert workload.tensors["y"].shape == (6, dirs, 2, 16)
     assert op.n_vector_ops % (6 * 2 * dirs * 16) == 0
     assert op.n_vector_ops >= 6 * 2 * dirs * 16 * gates * 5, "a sigmoid or tanh of each gate"
+    assert "6 steps are priced as one product" in workload.notes[-1]
+    assert "lower bound" in workload.notes[-1]
 
 
 def test_a_recurrent_state_given_from_outside_is_read(tmp_path):
