@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, model_validator
 
 from hw_models.cost import Spread
 from hw_models.units import yaml_key
+from workloads.errors import suggest
 
 # 90 % factor of an assumed number for which its file gives no range of its own.
 # assumed: within a factor of 1.5 either way, the size of the disagreement between mid-range published values.
@@ -38,6 +39,16 @@ class Spec(BaseModel):
     sources: dict[str, str] = Field(default_factory=dict)
     assumed: dict[str, str] = Field(default_factory=dict)
     ranges: dict[str, Annotated[float, Field(ge=1, allow_inf_nan=False)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ranges_of_something(self) -> Self:
+        """Refuse a range whose key is none of the spec's: it would be lost without a word."""
+        known = {yaml_key(name) for name in type(self).model_fields} - {"ranges", "sources", "assumed"}
+        for key in self.ranges:
+            head = key.partition(".")[0]
+            if head not in known:
+                raise ValueError(f"ranges: {key}: there is no such key; {suggest(head, known)}")
+        return self
 
     def is_assumed(self, key: str) -> bool:
         """Whether a YAML key, or a parent of it, is declared assumed and not sourced more closely."""

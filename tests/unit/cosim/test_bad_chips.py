@@ -150,3 +150,8 @@ def test_a_range_that_is_none_is_reported_where_the_chip_wrote_it(tmp_path):
 def test_a_node_that_no_law_covers_is_refused(tmp_path, node):
     message = refused(tmp_path, GOOD.replace("node: 22 nm", f"node: {node}", 1))
     assert "tiny.yaml:2: node" in message
+
+
+def test_a_range_of_no_key_is_refused_with_the_nearest(tmp_path):
+    message = refused(tmp_path, f"{GOOD}ranges: {{devices.cpu.clokc: 2}}\n")
+    assert "ranges: clokc: there is no such key; did you mean 'clock'?" in message
