@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from functools import cache
-from importlib import import_module
-from typing import ClassVar, TypeVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from hw_models.cost import CostTable, Spread
 from hw_models.specs import Spec
-from workloads.errors import SpecError, suggest
+from workloads.errors import SpecError
 from workloads.optable import OpTable
-from workloads.plugins import load_entry_points, register_class
+from workloads.plugins import Classes
 
 
 class Device(ABC):
@@ -86,38 +84,18 @@ class Device(ABC):
         return 0.0
 
 
-DeviceClass = TypeVar("DeviceClass", bound=type[Device])
-_DEVICES: dict[str, type[Device]] = {}
 _BUILT_IN = ("compute.cpu", "compute.gpu", "compute.dsp", "compute.spatial", "cim.macro")
+_DEVICES: Classes[Device] = Classes("device kind", "kind", [f"hw_models.{name}" for name in _BUILT_IN], "cosim.devices", SpecError)
 
-
-def device(kind: str) -> Callable[[DeviceClass], DeviceClass]:
-    """Register a device class under the `kind` that chips name it by; raises SpecError when another class has it."""
-
-    def register(cls: DeviceClass) -> DeviceClass:
-        register_class(_DEVICES, "device kind", kind, cls, SpecError)
-        cls.kind = kind
-        return cls
-
-    return register
-
-
-@cache
-def _load_all() -> None:
-    for module in _BUILT_IN:
-        import_module(f"hw_models.{module}")
-    load_entry_points("cosim.devices", SpecError)
+# Decorator that registers a device class under the `kind` that chips name it by.
+device = _DEVICES.register
 
 
 def device_kinds() -> dict[str, type[Device]]:
     """Return every device class by kind."""
-    _load_all()
-    return dict(sorted(_DEVICES.items()))
+    return _DEVICES.loaded()
 
 
 def device_class(kind: str) -> type[Device]:
     """Return the class of a device kind; raises SpecError with the nearest name when there is none."""
-    kinds = device_kinds()
-    if kind not in kinds:
-        raise SpecError(f"device kind {kind!r} is not known; {suggest(kind, kinds)}")
-    return kinds[kind]
+    return _DEVICES.find(kind)

@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+from workloads.errors import CosimError, suggest
 
-    from workloads.errors import CosimError
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 Base = TypeVar("Base")
+Class = TypeVar("Class", bound=type)
 
 
-def register_class(registry: MutableMapping[str, type[Base]], what: str, name: str, cls: type[Base], error: type[CosimError]) -> None:
-    """Put a class under a name; raises `error` when another class has it (the same one, imported again, replaces itself)."""
-    other = registry.get(name, cls)
-    if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise error(f"{what} {name!r} is registered twice, by {other.__module__} and by {cls.__module__}; rename one")
-    registry[name] = cls
+class Classes(dict[str, type[Base]]):
+    """Classes by name: `what` they are called in messages, `field` of a class that takes its name, where to find more, what to raise.
+
+    `built_in` are the modules that register ours, `group` the entry points that bring others' (none when empty).
+    """
+
+    def __init__(self, what: str, field: str, built_in: Sequence[str], group: str, error: type[CosimError]) -> None:
+        """Start empty; nothing is imported before a name is looked up."""
+        super().__init__()
+        self.what, self.field, self.built_in, self.group, self.error = what, field, tuple(built_in), group, error
+        self.is_loaded = False
+
+    def register(self, name: str) -> Callable[[Class], Class]:
+        """Return a decorator that puts a class under a name; it raises `error` when another class has it.
+
+        The same class, imported again, replaces itself.
+        """
+
+        def put(cls: Class) -> Class:
+            other = self.get(name, cls)
+            if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise self.error(f"{self.what} {name!r} is registered twice, by {other.__module__} and by {cls.__module__}; rename one")
+            setattr(cls, self.field, name)
+            self[name] = cls
+            return cls
+
+        return put
+
+    def loaded(self) -> dict[str, type[Base]]:
+        """Return every class by name, in order, after importing what registers them."""
+        if not self.is_loaded:
+            for module in self.built_in:
+                import_module(module)
+            if self.group:
+                load_entry_points(self.group, self.error)
+            self.is_loaded = True
+        return dict(sorted(self.items()))
+
+    def find(self, name: str) -> type[Base]:
+        """Return the class of a name; raises `error` with the nearest name when there is none."""
+        known = self.loaded()
+        if name not in known:
+            raise self.error(f"{self.what} {name!r} is not known; {suggest(name, known)}")
+        return known[name]
 
 
 def load_entry_points(group: str, error: type[CosimError]) -> list[tuple[str, object]]:

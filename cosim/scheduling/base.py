@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 
 from cosim.scheduling.fixed import plan_from_schedule
 from cosim.scheduling.instance import Instance, Plan, plan_from_times
 from workloads.errors import ScheduleError, suggest
-from workloads.plugins import load_entry_points, register_class
+from workloads.plugins import Classes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
 
 __all__ = ["Instance", "Plan", "Policy", "make_policy", "plan_from_schedule", "plan_from_times", "policy", "policy_classes"]
@@ -37,34 +33,16 @@ class Policy(ABC):
         """Place and order all tasks; whatever is drawn comes from `rng`."""
 
 
-PolicyClass = TypeVar("PolicyClass", bound=type[Policy])
-_POLICIES: dict[str, type[Policy]] = {}
 _BUILT_IN = ("heft", "greedy", "single")
+_POLICIES: Classes[Policy] = Classes("policy", "name", [f"cosim.scheduling.{name}" for name in _BUILT_IN], "cosim.policies", ScheduleError)
 
-
-def policy(name: str) -> Callable[[PolicyClass], PolicyClass]:
-    """Register a policy class under a name; raises ScheduleError when another class has it."""
-
-    def register(cls: PolicyClass) -> PolicyClass:
-        register_class(_POLICIES, "policy", name, cls, ScheduleError)
-        cls.name = name
-        return cls
-
-    return register
-
-
-@cache
-def _load_all() -> None:
-    """Import the built-in policies and every entry point of group `cosim.policies`, once."""
-    for module in _BUILT_IN:
-        import_module(f"cosim.scheduling.{module}")
-    load_entry_points("cosim.policies", ScheduleError)
+# Decorator that registers a policy class under the name that `--policy` takes.
+policy = _POLICIES.register
 
 
 def policy_classes() -> dict[str, type[Policy]]:
     """Return every policy class by name."""
-    _load_all()
-    return dict(sorted(_POLICIES.items()))
+    return _POLICIES.loaded()
 
 
 def make_policy(text: str) -> Policy:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cosim.engine.problem import Mode, Problem
 from cosim.engine.simpy_engine import play
-from cosim.plan import PlannedOp, Schedule
+from cosim.plan import Schedule
 from cosim.scheduling.instance import Plan
 from workloads.errors import ScheduleError
 
@@ -65,11 +65,3 @@ def plan_from_schedule(schedule: Schedule, instance: Instance) -> Plan:
         assignment[task], priority[task] = device, op.priority
     played = play(placed_problem(instance, assignment, priority))
     return Plan(assignment, priority, played.start_s, played.end_s, played.makespan_s)
-
-
-def schedule_of(instance: Instance, plan: Plan, workload: str, chip: str, policy: str) -> Schedule:
-    """Return a plan by names, to be saved."""
-    devices = [instance.device_names[device] for device in plan.assignment]
-    times = np.stack([plan.priority, plan.start_s, plan.end_s], axis=1).tolist()
-    ops = tuple(PlannedOp(name, device, *row) for name, device, row in zip(instance.task_names, devices, times, strict=True))
-    return Schedule(workload, chip, ops, policy)

@@ -9,7 +9,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosim.validation.tables import Row, read_table
+from cosim.validation.tables import Row, count_in, read_table, rel_error
 from workloads.errors import WorkloadError
 from workloads.onnx_import import load_onnx, load_onnx_at
 
@@ -40,7 +40,10 @@ def compare_onnx(rows_csv: Path, search: Sequence[str | Path] | None = None) -> 
 
 def _compare(row: Row, where: str, folders: list[str]) -> dict[str, Any]:
     """Compare one row."""
-    expected = {"macs": _count(row, "macs", where), "params": _count(row, "weights_total", where) or _count(row, "params", where)}
+    expected = {
+        "macs": count_in(row, "macs", where, 0),
+        "params": count_in(row, "weights_total", where, 0) or count_in(row, "params", where, 0),
+    }
     result: dict[str, Any] = {"package": row["package"], "file": row["file"], "status": "skipped", "reason": ""}
     for key, value in expected.items():
         result |= {key: None, f"{key}_expected": value, f"{key}_rel_error": None}
@@ -54,7 +57,7 @@ def _compare(row: Row, where: str, folders: list[str]) -> dict[str, Any]:
         return result | {"status": "failed", "reason": "; ".join(filter(None, (str(error), *notes)))}
     result |= {"status": "ok", "reason": "; ".join(filter(None, notes))}
     for key, value in (("macs", workload.n_macs), ("params", workload.n_params)):
-        result |= {key: value, f"{key}_rel_error": _rel_error(value, expected[key])}
+        result |= {key: value, f"{key}_rel_error": rel_error(value, expected[key])}
     return result
 
 
@@ -110,18 +113,3 @@ def _differs(path: Path, sha256_12: str) -> str:
     """Say that a file is another than the one that was counted; empty when it is the same or none is named."""
     found = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     return f"another file than the one counted: sha256 {found}, not {sha256_12}" if sha256_12 and found != sha256_12 else ""
-
-
-def _count(row: Row, column: str, where: str) -> int | None:
-    """The whole number in a cell, None when it is empty or there is no such column."""
-    text = row.get(column, "").strip()
-    if text and not text.isdigit():
-        raise WorkloadError(f"{where}: column {column!r}: {text!r} is not a whole number")
-    return int(text) if text else None
-
-
-def _rel_error(value: int, expected: int | None) -> float | None:
-    """|value - expected| / expected; where nothing is expected to be there, 0 if nothing is, else 1."""
-    if expected is None:
-        return None
-    return abs(value - expected) / expected if expected else float(value != 0)

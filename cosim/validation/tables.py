@@ -34,23 +34,25 @@ def read_table(path: Path, required: Iterable[str] = ()) -> tuple[list[str], lis
     return columns, rows
 
 
-def count_in(row: Row, column: str, where: str) -> int | None:
-    """Return the whole number of 1 or more in a cell, or None when the cell is empty.
+def count_in(row: Row, column: str, where: str, least: int = 1) -> int | None:
+    """Return the whole number of `least` or more in a cell, or None when the cell is empty or there is no such column.
 
     Raises WorkloadError, naming `where` and the column, when it holds anything else.
     """
-    text = row[column].strip()
+    text = row.get(column, "").strip()
     if not text:
         return None
     try:
         value = int(text)
     except ValueError:
-        value = 0
-    if value < 1:
-        raise WorkloadError(f"{where}: column {column!r}: {text!r} is not a whole number of 1 or more")
+        value = least - 1
+    if value < least:
+        raise WorkloadError(f"{where}: column {column!r}: {text!r} is not a whole number of {least} or more")
     return value
 
 
 def rel_error(value: int, expected: int | None) -> float | None:
-    """|value - expected| / expected, or None when nothing is expected."""
-    return None if expected is None else abs(value - expected) / expected
+    """|value - expected| / expected, None without an expectation; where 0 is expected, 0 if there is nothing, else 1."""
+    if expected is None:
+        return None
+    return abs(value - expected) / expected if expected else float(value != 0)

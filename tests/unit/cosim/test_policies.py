@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosim.plan import Schedule, load_schedule, save_schedule
+from cosim.plan import PlannedOp, Schedule, load_schedule, save_schedule
 from cosim.scheduling import base
 from cosim.scheduling.base import Instance, Plan, Policy, make_policy, plan_from_schedule, policy, policy_classes
-from cosim.scheduling.fixed import schedule_of
 from cosim.scheduling.heft import Timeline, descending_rank, upward_rank_s
 from workloads.errors import ScheduleError
 
@@ -201,7 +200,9 @@ def test_single_refuses_a_device_that_does_not_exist():
 
 
 def test_a_policy_of_another_package_registers_by_name(monkeypatch):
-    monkeypatch.setattr(base, "_POLICIES", dict(base._POLICIES))
+    policy_classes()
+    monkeypatch.setitem(base._POLICIES, "first", None)
+    del base._POLICIES["first"]
 
     @policy("first")
     class First(Policy):
@@ -216,7 +217,9 @@ def test_a_policy_of_another_package_registers_by_name(monkeypatch):
 def test_a_saved_plan_is_replayed_as_it_was(tmp_path):
     given = random_instance(3)
     plan = run("greedy", given)  # appends, as the engine does
-    save_schedule(schedule_of(given, plan, "net", "chip", "greedy"), tmp_path / "plan.json")
+    named = zip(given.task_names, plan.assignment.tolist(), plan.priority.tolist(), strict=True)
+    ops = tuple(PlannedOp(name, given.device_names[device], priority) for name, device, priority in named)
+    save_schedule(Schedule("net", "chip", ops, "greedy"), tmp_path / "plan.json")
     again = plan_from_schedule(load_schedule(tmp_path / "plan.json"), given)
     assert again.assignment.tolist() == plan.assignment.tolist()
     assert again.priority.tolist() == plan.priority.tolist()

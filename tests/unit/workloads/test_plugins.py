@@ -4,7 +4,7 @@ import pytest
 
 from workloads import plugins
 from workloads.errors import ScheduleError, SpecError
-from workloads.plugins import load_entry_points, register_class
+from workloads.plugins import Classes, load_entry_points
 
 
 def kind(name: str, module: str = "here") -> type:
@@ -23,20 +23,43 @@ class Point:
         return self.given
 
 
+def registry(built_in=(), group="", error=SpecError):
+    return Classes("device kind", "kind", built_in, group, error)
+
+
 def test_a_name_belongs_to_one_class():
-    registry: dict[str, type] = {}
-    register_class(registry, "device kind", "npu", kind("Npu"), SpecError)
+    kinds = registry()
+    kinds.register("npu")(kind("Npu"))
     with pytest.raises(SpecError, match="device kind 'npu' is registered twice, by here and by there; rename one"):
-        register_class(registry, "device kind", "npu", kind("Npu", "there"), SpecError)
-    with pytest.raises(ScheduleError):
-        register_class(registry, "policy", "npu", kind("Other"), ScheduleError)
+        kinds.register("npu")(kind("Npu", "there"))
+    with pytest.raises(SpecError):
+        kinds.register("npu")(kind("Other"))
 
 
-def test_a_class_imported_again_replaces_itself():
-    registry: dict[str, type] = {}
+def test_a_class_imported_again_replaces_itself_and_takes_its_name():
+    kinds = registry()
     for cls in (kind("Npu"), kind("Npu")):
-        register_class(registry, "device kind", "npu", cls, SpecError)
-        assert registry["npu"] is cls
+        assert kinds.register("npu")(cls) is cls
+        assert kinds["npu"] is cls
+        assert cls.kind == "npu"
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    kinds = registry(error=ScheduleError)
+    kinds.register("npu")(kind("Npu"))
+    assert kinds.find("npu") is kinds["npu"]
+    with pytest.raises(ScheduleError, match=r"device kind 'npv' is not known; did you mean 'npu'\?"):
+        kinds.find("npv")
+
+
+def test_what_registers_is_imported_once_and_at_the_first_look_up(monkeypatch):
+    imported = []
+    monkeypatch.setattr(plugins, "import_module", imported.append)
+    monkeypatch.setattr(plugins, "load_entry_points", lambda group, error: imported.append(group))
+    kinds = registry(["a.b", "a.c"], "cosim.devices")
+    assert imported == []
+    assert kinds.loaded() == kinds.loaded() == {}
+    assert imported == ["a.b", "a.c", "cosim.devices"]
 
 
 def test_entry_points_come_with_what_messages_call_them(monkeypatch):
