@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Name → "module:function" of `function(path: Path | None) -> dict`; imported when asked for.
 AREAS: Mapping[str, str] = {
+    "cim": "cosim.validation.cim:validate_cim",
     "contention": "cosim.validation.contention:validate_contention",
     "workloads": "cosim.validation.workloads:validate_workloads",
 }
