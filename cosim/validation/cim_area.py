@@ -1,7 +1,7 @@
 """Area of macros and their density: cells of a kind's area each, at any node.
 
-ln A = ln(rows cols) + a_kind + p ln(node / 28 nm); density in one-bit TOPS/mm2 = 2 n b_in b_w columns / turns / t / A with the model's
-own pass time. One constant for each kind and one exponent, ridge toward priors, each paper with the same weight.
+ln A = ln(rows cols) + a_kind + p ln(node / 28 nm) + c for a whole chip or what papers call so; density in one-bit TOPS/mm2 = 2 n b_in b_w columns / turns / t / A with the
+published time of a pass, or the model's own. One constant for each kind and one exponent, ridge toward priors, each paper with the same weight.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ KINDS = ("sram", "envm", "digital")
 # assumed: um2 of a cell with its share of periphery at 28 nm, and the exponent of the node; standard deviations in ln and of the exponent
 PRIOR_LN_UM2, PRIOR_SD = {"sram": log(1.5), "envm": log(1.0), "digital": log(4.0)}, 1.0
 PRIOR_NODE, PRIOR_NODE_SD = 1.6, 0.3
+PRIOR_LN_CHIP, PRIOR_LN_CHIP_SD = log(5.0), 0.7  # assumed: a chip of a few macros holds that much beside each
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class AreaRow:
     paper: str
     kind: str
     ln_node: float
+    is_chip: bool
     ln_cell_um2: float
 
 
@@ -45,7 +47,7 @@ def area_rows(rows: Sequence[Row], column: str) -> list[AreaRow]:
         if why_not_judged(row) or kind not in KINDS:
             continue
         try:
-            published, one = row.number(column), pass_input(row, timed=False)
+            published, one = row.number(column), pass_input(row)
             if published is None:
                 continue
             cols = row.number("cols") or PRIOR_COLS
@@ -54,20 +56,20 @@ def area_rows(rows: Sequence[Row], column: str) -> list[AreaRow]:
             continue
         ln_cell = log(published * 1e6) - ln_cells
         if column != "macro_area_mm2":
-            rate = 2 * one.n * one.input_bits * cols / one.turns / float(predict([one]).latency_s[0]) * 1e-12
+            rate = 2 * one.n * one.input_bits * cols / one.turns / (one.latency_s or float(predict([one]).latency_s[0])) * 1e-12
             ln_cell = log(rate / published * 1e6) - ln_cells
-        found.append(AreaRow(place, row.text("paper"), kind, log(one.node_m / 28e-9), ln_cell))
+        found.append(AreaRow(place, row.text("paper"), kind, log(one.node_m / 28e-9), one.scope == "chip" and column != "macro_area_mm2", ln_cell))
     return found
 
 
 def fit_area(sample: Sequence[AreaRow]) -> Floats:
-    """Ln um2 of a cell by kind, and the exponent of the node; [4]."""
-    prior = np.array([*PRIOR_LN_UM2.values(), PRIOR_NODE])
-    gram = np.diag([1 / PRIOR_SD**2] * len(KINDS) + [1 / PRIOR_NODE_SD**2])
+    """Ln um2 of a cell by kind, the exponent of the node, and ln of a chip over its macros; [5]."""
+    prior = np.array([*PRIOR_LN_UM2.values(), PRIOR_NODE, PRIOR_LN_CHIP])
+    gram = np.diag([1 / PRIOR_SD**2] * len(KINDS) + [1 / PRIOR_NODE_SD**2, 1 / PRIOR_LN_CHIP_SD**2])
     right = gram @ prior
     papers = [one.paper for one in sample]
     for one in sample:
-        x = np.array([*(1.0 * (one.kind == kind) for kind in KINDS), one.ln_node])
+        x = np.array([*(1.0 * (one.kind == kind) for kind in KINDS), one.ln_node, one.is_chip])
         weight = 1 / papers.count(one.paper)
         gram, right = gram + weight * np.outer(x, x), right + weight * x * one.ln_cell_um2
     return np.linalg.solve(gram, right)
@@ -75,7 +77,7 @@ def fit_area(sample: Sequence[AreaRow]) -> Floats:
 
 def ln_cell(one: AreaRow, fitted: Floats) -> float:
     """Ln um2 of a cell of a row."""
-    return float(fitted[KINDS.index(one.kind)] + fitted[-1] * one.ln_node)
+    return float(fitted[KINDS.index(one.kind)] + fitted[-2] * one.ln_node + fitted[-1] * one.is_chip)
 
 
 def score_areas(rows: Sequence[Row], *, left_out: bool) -> dict[str, Any]:
