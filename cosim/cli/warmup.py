@@ -35,10 +35,26 @@ def compile_kernels(*, show_progress: bool) -> None:
             progress.advance(task)
 
 
+def compile_functional_kernels() -> None:
+    """Multiply once with cells of whole levels and once with cells that err; only training and accuracy need these kernels."""
+    import numpy as np
+
+    from hw_models.catalog import build_part_device
+    from hw_models.cim.functional import ProgrammedArray
+    from hw_models.cim.spec import CimMacroSpec
+
+    spec = build_part_device("cim_macro/reram_22nm_256x256").spec
+    if isinstance(spec, CimMacroSpec):
+        for perturb in (None, lambda conductances, _rng: conductances):
+            array = ProgrammedArray.program(spec, np.ones((4, 4)), 8, np.random.default_rng(0), perturb=perturb)
+            array.multiply(np.ones((1, 4)), 8, lossless=True)
+
+
 @click.command("warmup")
 def command() -> None:
     """Compile the model kernels and keep them for later runs."""
     from hw_models.kernels._jit import cache_dir
 
     compile_kernels(show_progress=True)
+    compile_functional_kernels()
     click.echo(f"kernels are compiled and kept in {cache_dir()}")

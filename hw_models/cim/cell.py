@@ -24,6 +24,10 @@ class CellSpec(Spec):
     of one driven cell as published, averaged over the data, in place of V^2 G t. `write_energy_j` and
     `write_time_s` are those of one pulse, of which programming takes `n_write_pulses` with verify reads in them.
     `v_min_v` is the lowest supply at which the cell works, `endurance` the number of writes it survives.
+    `noise` names a part under `noise/` whose statistics the cell follows; without it `programming_sigma` (once for each cell) and
+    `read_sigma` (fresh in each pass) are standard deviations over the full range of the cell's level, independent of the level.
+    `stuck_on`, `stuck_off` are the shares of cells stuck at full and at zero level; `wire_ohm` is the resistance of row and
+    of column wire from one cell to the next.
     """
 
     kind: CellKind
@@ -45,11 +49,20 @@ class CellSpec(Spec):
     v_min_v: Volts | None = None
     endurance: float | None = Field(default=None, gt=0)
     leakage_w: Watts = 0.0
+    noise: str | None = None
+    programming_sigma: float = Field(default=0.0, ge=0)
+    read_sigma: float = Field(default=0.0, ge=0)
+    stuck_on: float = Field(default=0.0, ge=0, le=1)
+    stuck_off: float = Field(default=0.0, ge=0, le=1)
+    wire_ohm: Ohms = 0.0
 
     @model_validator(mode="after")
     def _check(self) -> CellSpec:
         """Refuse resistances of which one is missing, zero, or the wrong way round."""
         low, high = self.r_lrs_ohm, self.r_hrs_ohm
+        if self.stuck_on + self.stuck_off > 1:
+            shares = f"stuck_on {self.stuck_on:g} and stuck_off {self.stuck_off:g}"
+            raise ValueError(f"{shares} are shares of all cells; their sum must be at most 1")
         if (low is None) != (high is None):
             raise ValueError("r_lrs and r_hrs belong together; give both or neither")
         if low is not None and high is not None and (low <= 0 or high < low):

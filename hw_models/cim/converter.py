@@ -15,6 +15,7 @@ from hw_models.specs import Spec
 from hw_models.units import Joules, Meters, Seconds, SquareMeters, Volts
 
 AdcType = Literal["sar", "flash", "ramp", "sense_amp"]
+AdcRange = Literal["full", "granular", "calibrated"]
 DacType = Literal["voltage", "pulse"]
 
 ENERGY_KEYS = ("energy_fixed", "energy_per_bit", "energy_per_bit2", "energy_per_level", "energy_per_unit_cap", "energy_per_pulse")
@@ -29,6 +30,9 @@ class AdcSpec(Spec):
     comparators of a flash and the steps of a ramp with 2^b - 1. `energy_per_pulse_j` is added for every input pulse
     that an integrating converter sums up.
     Time, s: fixed + per_bit b + per_bit_row b n_rows + per_level (2^b - 1); area, m2: base * growth^b.
+    `range`: `full` spreads the codes over every possible column sum, `granular` gives one code to each smallest step of a
+    cell and clips beyond, `calibrated` places the range by observed sums. Errors in steps of the converter:
+    `noise_lsb` fresh in each conversion, `offset_lsb` fixed for each converter; `gain_sigma` is the relative spread of gain.
     """
 
     type: AdcType
@@ -47,6 +51,10 @@ class AdcSpec(Spec):
     time_per_level_s: Seconds = 0.0
     area_base_m2: SquareMeters
     area_growth: float = Field(default=1.0, ge=1)
+    range: AdcRange = "calibrated"
+    noise_lsb: float = Field(default=0.0, ge=0)
+    offset_lsb: float = Field(default=0.0, ge=0)
+    gain_sigma: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> AdcSpec:

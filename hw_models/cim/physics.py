@@ -93,7 +93,7 @@ def output_buffer(spec: CimMacroSpec) -> SramAccess:
 
 def stored_density(spec: CimMacroSpec) -> float:
     """Mean level of a device over full scale: the slice's, halved where one of two devices is empty."""
-    return spec.weight_density / (2 if spec.encoding != "offset" else 1)
+    return spec.weight_density / (spec.row_devices * spec.col_devices)
 
 
 def row_j(spec: CimMacroSpec, scaled: Factors) -> float:

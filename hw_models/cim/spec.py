@@ -14,7 +14,7 @@ from hw_models.technology import THRESHOLD_V, check_node
 from hw_models.units import Bytes, Hertz, Meters, Seconds, Volts, Watts
 from workloads.errors import SpecError
 
-Encoding = Literal["offset", "differential", "differential_rows"]
+Encoding = Literal["offset", "differential", "differential_rows", "magnitude"]
 
 
 class CimMacroSpec(Spec):
@@ -22,8 +22,9 @@ class CimMacroSpec(Spec):
 
     Array. `rows_active` rows work at once (default: all). A weight of B bits is cut in slices of `bits_per_cell`.
     `encoding`: `offset` stores w + 2^(B-1) in one device a slice; `differential` stores |w| in one of two columns,
-    `differential_rows` in one of two rows, the sign being which one, so that B - 1 bits are sliced. The two columns
-    of a pair are subtracted before the ADC. Digital macros sum `tree_bits` wide groups of columns in adder trees.
+    `differential_rows` in one of two rows, the sign being which one, so that B - 1 bits are sliced; `magnitude` stores
+    |w| in one device that has a sign. The two columns of a pair are subtracted before the ADC. Digital macros sum
+    `tree_bits` wide groups of columns in adder trees.
     Input. `input_bits_per_pass` of an activation enter at a time; `input_phases` more passes when the encoding asks.
     Converters. `n_adcs` a macro share its columns. `settle` is the time a line takes to settle beyond the cell's own.
     `pipelined` overlaps driving, converting and adding.
@@ -167,8 +168,12 @@ class CimMacroSpec(Spec):
 
     @property
     def lossless_adc_bits(self) -> int:
-        """ADC bits that would lose nothing; rows of a differential pair count once, as only one of them holds a level."""
-        return lossless_adc_bits(max(1, self.n_rows_active // self.row_devices), self.input_bits_per_pass, self.bits_per_cell)
+        """ADC bits that would lose nothing, one of them a sign where sums have one.
+
+        Rows of a differential pair count once, as only one of them holds a level.
+        """
+        n_rows = max(1, self.n_rows_active // self.row_devices)
+        return lossless_adc_bits(n_rows, self.input_bits_per_pass, self.bits_per_cell) + self.sign_bits
 
     @property
     def adc_deficit_bits(self) -> int:

@@ -401,14 +401,14 @@ def test_the_converters_of_an_isaac_unit_dominate_and_draw_their_published_power
 
 
 def test_adc_deficits_of_the_shipped_macros():
-    """ISAAC's encoding saves its missing bit; 64 rows of 2-bit cells fit 8 bits; a digital macro loses nothing."""
+    """ISAAC's encoding saves its missing bit; 64 rows of 2-bit cells take 8 bits and a sign; a digital macro loses nothing."""
     deficits = {name: part(name).adc_deficit_bits for name in PARTS}
     assert deficits["isaac_ima_32nm"] == 1
     assert deficits["sram_charge_22nm_256x256"] == 1  # 256 rows of single bits have 257 sums
-    assert deficits["reram_22nm_256x256"] == 0
+    assert deficits["reram_22nm_256x256"] == 1
     assert deficits["digital_22nm_256x256"] == 0
-    # 128 pairs of rows, 15 input levels, 7 cell levels: 14 bits for an 8-bit neuron
-    assert part("neurram_130nm").lossless_adc_bits == 14
+    # 128 pairs of rows, 15 input levels, 7 cell levels: 14 bits and a sign for an 8-bit neuron
+    assert part("neurram_130nm").lossless_adc_bits == 15
 
 
 @pytest.mark.parametrize("name", PARTS)
