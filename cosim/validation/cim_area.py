@@ -1,7 +1,8 @@
 """Area of macros and their density: cells of a kind's area each, at any node.
 
-ln A = ln(rows cols) + a_kind + p ln(node / 28 nm) + c for a whole chip or what papers call so; density in one-bit TOPS/mm2 = 2 n b_in b_w columns / turns / t / A with the
-published time of a pass, or the model's own. One constant for each kind and one exponent, ridge toward priors, each paper with the same weight.
+ln A = ln(rows cols) + a_kind + p ln(node / 28 nm), plus c for a whole chip or what papers call so; density in one-bit
+TOPS/mm2 = 2 n b_in b_w columns / turns / t / A with the published time of a pass, or the model's own. One constant for each kind
+and one exponent, ridge toward priors, each paper with the same weight.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def area_rows(rows: Sequence[Row], column: str) -> list[AreaRow]:
         if column != "macro_area_mm2":
             rate = 2 * one.n * one.input_bits * cols / one.turns / (one.latency_s or float(predict([one]).latency_s[0])) * 1e-12
             ln_cell = log(rate / published * 1e6) - ln_cells
-        found.append(AreaRow(place, row.text("paper"), kind, log(one.node_m / 28e-9), one.scope == "chip" and column != "macro_area_mm2", ln_cell))
+        is_chip = one.scope == "chip" and column != "macro_area_mm2"
+        found.append(AreaRow(place, row.text("paper"), kind, log(one.node_m / 28e-9), is_chip, ln_cell))
     return found
 
 

@@ -49,7 +49,8 @@ These references are checked by the test suite and are not areas of `cosim valid
 
 ## What has no reference yet
 
-Latency, energy and area of whole chips and of processors have not been compared with measurements. Their intervals rest on the ranges of their inputs ([uncertainty](models/uncertainty.md)), not on observed errors.
+Latency, energy and area of whole chips and of processors have not been compared with measurements.
+Their intervals rest on the ranges of their inputs ([uncertainty](models/uncertainty.md)), not on observed errors.
 """
 
 
@@ -142,7 +143,7 @@ def _cim_section(area: str, result: Result) -> str:
     """One line a kind of macro, and of each other quantity that is scored."""
     shown = ("n_papers", "n_predicted", "median_factor", "p90_factor", "geomean_factor", "coverage_90", "interval_factor")
     lines = ("baseline_median_factor", "baseline_p90_factor")
-    columns = ("", "papers", "rows", "median", "p90", "geomean", "coverage of the 90 % interval", "interval", "regression median", "its p90")
+    columns = ("", "papers", "rows", "median", "p90", "geomean", "coverage of 90 %", "interval", "regression median", "its p90")
     rows = [
         (name, *(_short(found.get(key)) for key in (*shown, *lines))) for name, found in result["metrics"].items() if found.get("n_papers")
     ]
@@ -186,5 +187,9 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str] | None]) -> str:
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
-_SECTIONS: Mapping[str, Callable[[str, Result], str]] = {"cim": _cim_section, "contention": _contention_section, "workloads": _workloads_section}
+_SECTIONS: Mapping[str, Callable[[str, Result], str]] = {
+    "cim": _cim_section,
+    "contention": _contention_section,
+    "workloads": _workloads_section,
+}
 _TARGETS: Mapping[str, str] = {"contention": f"{contention.MAX_REL_ERROR:g}", "workloads": f"{workloads.MAX_REL_ERROR:g}"}
