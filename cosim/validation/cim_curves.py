@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.calibration.cim import energy_sample, fit, ln_energy, ln_pass_j, space
-from cosim.calibration.cim_knobs import KnobFit, Points, fit_points, pass_points
+from cosim.calibration.cim_knobs import Points, fit_points, pass_points
 from cosim.calibration.cim_table import Row, pass_input, read_rows, target
 from cosim.validation.tables import read_table
 from hw_models.catalog import resolve_part
@@ -36,7 +36,9 @@ UNITS_J = {"pJ": 1e-12, "fJ": 1e-15, "fJ/op": 1e-15}
 # Targets: shape after one scale (largest error), median of a curve, largest error of a component, mean error with at most 3 knobs.
 SHAPE, MEDIAN, COMPONENT, KNOBBED = 0.10, 0.20, 0.15, 0.05
 SINANGIL, COLONNADE, NEURRAM = "sinangil_jssc2021", "colonnade_jssc2021", "neurram_nature2022"
-NEURRAM_PARTS = ("word-line switching", "neuron operations and control", "input pulses")
+Groups = Mapping[str, tuple[str, ...]]
+PULSE_GROUPS: Groups = {"fixed": ("fixed",), "data": ("rows", "sums")}
+NEURRAM_PARTS = {"word-line switching": "word_lines", "neuron operations and control": "neurons", "input pulses": "inputs"}
 VOLTS = re.compile(r"([\d.]+) V\b")
 PICOJOULES = re.compile(r"ADC ([\d.]+) pJ; CIM array ([\d.]+) pJ")
 
@@ -65,21 +67,26 @@ class Point:
 
 @dataclass(slots=True)
 class Report:
-    """Metrics by name, and rows: one for each point and metric."""
+    """Metrics by name, which of their errors is judged, and rows: one for each point and metric."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
+    judged_by: dict[str, str] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, name: str, points: Sequence[Point], predicted_j: Floats, *, n_knobs: int, kind: str, limit: float | None, **more: Any) -> None:
-        """Score points: `kind` max, median or mean of |predicted / measured - 1| is judged against `limit`; None is told, not judged."""
+    def add(
+        self, name: str, points: Sequence[Point], predicted_j: Floats, *, n_knobs: int, kind: str, limit: float | None = None, **more: Any
+    ) -> None:
+        """Score points: the `kind` max, median or mean of |predicted / measured - 1| is judged against `limit`, or only told."""
         measured_j = energies(points)
         errors = np.abs(predicted_j / measured_j - 1)
         found = {"max_error": float(errors.max()), "mean_error": float(errors.mean()), "median_error": float(np.median(errors))}
-        judged = {} if limit is None else {"target": limit, "judged_by": kind, "passed": found[f"{kind}_error"] <= limit}
-        self.metrics[name] = found | {"n": len(points), "n_knobs": n_knobs} | judged | more
-        for point, energy_j, error in zip(points, predicted_j, errors, strict=True):
+        error = found[f"{kind}_error"]
+        judged = {} if limit is None else {"target": limit, "passed": error <= limit}
+        self.metrics[name] = {"error": error} | judged | {"n": len(points), "n_knobs": n_knobs} | found | more
+        self.judged_by[name] = kind
+        for point, energy_j, off in zip(points, predicted_j, errors, strict=True):
             told = {"metric": name, "macro": point.macro, "condition": point.condition, "series": point.name, "x": point.x}
-            self.rows.append(told | {"measured_j": point.energy_j, "predicted_j": float(energy_j), "rel_error": float(error)})
+            self.rows.append(told | {"measured_j": point.energy_j, "predicted_j": float(energy_j), "rel_error": float(off)})
 
 
 def validate_cim_curves(path: Path | None = None) -> dict[str, Any]:
@@ -97,8 +104,15 @@ def validate_cim_curves(path: Path | None = None) -> dict[str, Any]:
         judge_jia(report)
     if not report.metrics:
         raise WorkloadError(f"{path}: holds no energy curve that is known; known are those of {', '.join(JUDGES)}")
-    passed = all(found["passed"] for found in report.metrics.values() if "passed" in found)
-    return {"area": "cim_curves", "n": len(report.rows), "metrics": report.metrics, "rows": report.rows, "passed": passed}
+    judged = [found["passed"] for found in report.metrics.values() if "passed" in found]
+    return {
+        "area": "cim_curves",
+        "n": len(report.rows),
+        "metrics": report.metrics,
+        "judged_by": report.judged_by,
+        "rows": report.rows,
+        "passed": bool(judged) and all(judged),
+    }
 
 
 def read_points(path: Path) -> list[Point]:
@@ -161,24 +175,31 @@ def judge_sinangil(points: Sequence[Point], report: Report) -> None:
     if codes:
         parts = sinangil_points(codes)
         total_j = parts.parts_j.sum(axis=1)
-        report.add("sinangil_code_unscaled", codes, total_j, n_knobs=0, kind="max", limit=None)
+        report.add("sinangil_code_unscaled", codes, total_j, n_knobs=0, kind="max")
         scale = one_scale(total_j, parts.measured_j)
         report.add("sinangil_code", codes, total_j * scale, n_knobs=1, kind="max", limit=SHAPE, scale=scale)
+        _knobbed(report, "sinangil_code_two_scales", codes, parts, ("fixed", "data"), PULSE_GROUPS, "max", None)
     used = [point for point in points if point.curve in {"energy_vs_output_code", "energy_vs_voltage"}]
-    groups = {"fixed": ("fixed",), "data": ("rows", "sums")}
-    _knobbed(report, "sinangil_knobs", used, sinangil_points(used), ("fixed", "data", "supply"), groups)
+    if used:
+        _knobbed(report, "sinangil_knobs", used, sinangil_points(used), ("fixed", "data", "supply"), PULSE_GROUPS)
 
 
 def _knobbed(
-    report: Report, name: str, used: Sequence[Point], points: Points, knobs: Sequence[str], groups: Mapping[str, tuple[str, ...]]
-) -> KnobFit | None:
+    report: Report,
+    name: str,
+    used: Sequence[Point],
+    points: Points,
+    knobs: Sequence[str],
+    groups: Groups,
+    kind: str = "mean",
+    limit: float | None = KNOBBED,
+) -> None:
     """Fit knobs to points and score the same points; nothing when there are too few to fit, or one supply only."""
     if len(used) <= len(knobs) or ("supply" in knobs and np.ptp(points.supply_v) <= 0):
-        return None
+        return
     done = fit_points(points, knobs, groups)
     predicted_j = np.exp(done.ln_residuals) * points.measured_j
-    report.add(name, used, predicted_j, n_knobs=done.n_knobs, kind="mean", limit=KNOBBED, knobs=dict(done.values))
-    return done
+    report.add(name, used, predicted_j, n_knobs=done.n_knobs, kind=kind, limit=limit, knobs=dict(done.values))
 
 
 # --- Colonnade: bit-serial digital --------------------------------------------------------------------------------
@@ -215,7 +236,7 @@ def judge_colonnade(points: Sequence[Point], report: Report) -> None:
         if not mine:
             continue
         parts_j = colonnade_points(mine, calibration).parts_j.sum(axis=1)
-        report.add(f"{name}_no_knobs", mine, parts_j, n_knobs=0, kind="median", limit=None)
+        report.add(f"{name}_no_knobs", mine, parts_j, n_knobs=0, kind="median")
         if len(known) < 2 or not rest:  # two knobs take two points
             continue
         done = fit_points(colonnade_points(known, calibration), ("all", "supply"))
@@ -230,12 +251,11 @@ def judge_colonnade(points: Sequence[Point], report: Report) -> None:
 def judge_neurram(points: Sequence[Point], report: Report) -> None:
     """Each component in proportion to the bit planes of its input after one scale; sums of the three with those three scales."""
     mine = [p for p in points if p.curve == "energy_breakdown_vs_bits" and p.name in NEURRAM_PARTS]
-    for name in NEURRAM_PARTS:
+    for name, short in NEURRAM_PARTS.items():
         part = [point for point in mine if point.name == name]
         if part:
             planes = np.array([magnitude_planes(int(point.x)) for point in part], dtype=np.float64)
             scale = one_scale(planes, energies(part))
-            short = name.split()[0].replace("-", "_")
             report.add(f"neurram_{short}", part, planes * scale, n_knobs=1, kind="max", limit=COMPONENT, scale_j=scale)
     totals = _totals(mine)
     if len(totals) >= len(NEURRAM_PARTS):
@@ -257,8 +277,9 @@ def _neurram_totals(components: Sequence[Point], totals: Sequence[Point], report
     one = np.array([[name == point.name for name in NEURRAM_PARTS] for point in components], dtype=np.float64)
     planes = np.array([magnitude_planes(int(point.x)) for point in components], dtype=np.float64)
     unit_j = 1e-14  # J of a plane before the knobs; any will do, the knobs are the scales
-    parts = Points(one * planes[:, None] * unit_j, NEURRAM_PARTS, np.ones(len(components)), energies(components))
-    done = fit_points(parts, NEURRAM_PARTS, {name: (name,) for name in NEURRAM_PARTS})
+    names = tuple(NEURRAM_PARTS.values())
+    parts = Points(one * planes[:, None] * unit_j, names, np.ones(len(components)), energies(components))
+    done = fit_points(parts, names, {name: (name,) for name in names})
     plane_j = unit_j * sum(done.values.values())
     judged = [*totals, *neurram_efficiencies()]
     predicted_j = np.array([magnitude_planes(int(point.x)) * plane_j for point in judged])
@@ -299,7 +320,7 @@ def judge_jia(report: Report) -> None:
             points.append(Point("jia_jssc2020", "energy_breakdown", f"{one.supply_v:g} V", name, one.supply_v, energy_j))
             parts.append(replace(whole, parts_j=whole.parts_j * mask, measured_j=np.array([energy_j])))
         shipped = predict([one]).total_j
-        report.add(f"jia_{one.supply_v:g}v_no_knobs", points[-1:], shipped, n_knobs=0, kind="mean", limit=None)
+        report.add(f"jia_{one.supply_v:g}v_no_knobs", points[-1:], shipped, n_knobs=0, kind="mean")
     joined = Points(
         np.concatenate([p.parts_j for p in parts]),
         parts[0].names,
