@@ -100,6 +100,7 @@ Volts = Annotated[float, *_positive("V")]
 Amperes = Annotated[float, *_not_negative("A")]
 Farads = Annotated[float, *_not_negative("F")]
 Ohms = Annotated[float, *_not_negative("ohm")]
+Siemens = Annotated[float, *_field("S")]  # of either sign: coefficients of a fit in conductance have one
 Meters = Annotated[float, *_positive("m")]
 SquareMeters = Annotated[float, *_not_negative("m2")]
 Bytes = Annotated[float, *_positive("B")]
@@ -109,7 +110,7 @@ JoulesPerOp = Annotated[float, *_not_negative("J/op")]
 
 # Suffix of a Python field name → nothing in YAML. Longest first, so that `_bytes_per_s` is not read as `_s`.
 SUFFIXES = (
-    "_bytes_per_s", "_j_per_byte", "_w_per_m2", "_ops_per_s", "_j_per_op", "_f_per_m", "_bytes", "_ohm",
+    "_bytes_per_s", "_j_per_byte", "_w_per_m2", "_ops_per_s", "_j_per_op", "_f_per_m", "_siemens", "_bytes", "_ohm",
     "_m2", "_hz", "_s", "_j", "_w", "_v", "_a", "_f", "_m", "_k",
 )  # fmt: skip
 

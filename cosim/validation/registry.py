@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 # Name → "module:function" of `function(path: Path | None) -> dict`; imported when asked for.
 AREAS: Mapping[str, str] = {
     "cim": "cosim.validation.cim:validate_cim",
+    "cim_curves": "cosim.validation.cim_curves:validate_cim_curves",
     "contention": "cosim.validation.contention:validate_contention",
+    "noise": "cosim.validation.noise:validate_noise",
     "workloads": "cosim.validation.workloads:validate_workloads",
 }
 

@@ -10,7 +10,7 @@ from hw_models.memory.registry import memory_kinds
 from hw_models.registry import device_kinds
 
 # Folders of parts that are no device or memory by themselves: they go into one.
-PIECES = {"cell", "converter"}
+PIECES = {"cell", "converter", "noise"}
 PARTS = [name for name in list_parts() if name.split("/")[0] in device_kinds()]
 
 
