@@ -20,6 +20,7 @@ from hw_models.cim import functional_map as fmap
 from hw_models.cim.functional_adc import AdcRange, fit_range, fixed_range
 from hw_models.cim.functional_cells import IrDrop, Perturb, program_cells
 from hw_models.cim.functional_map import Floats, Ints, Layout, Passes, Words
+from hw_models.cim.noise import load_noise
 from hw_models.cim.spec import CimMacroSpec
 from hw_models.kernels.mvm import BLOCK, WORD, bit_mvm, pack_bits, table_mvm
 from workloads.errors import SimulationError
@@ -63,13 +64,15 @@ class ProgrammedArray:
         rng: np.random.Generator | None = None,
         *,
         perturb: Perturb | None = None,
+        t_s: float | None = None,
         ir_drop: IrDrop = "solved",
     ) -> ProgrammedArray:
         """Map whole weights [k, n] of `weight_bits`, two's complement range, on cells and program them.
 
         With `rng` the cells take programming errors (normal, programming_sigma of the full level) or those of `perturb`, then some are
         stuck, and converters draw gain and offset; without, all are as designed. `perturb` takes conductances g / g_max and returns
-        those that came out; where the cell has an on/off ratio, level 0 sits at g_off and the nominal g_off is subtracted (dummy column).
+        those that came out; without it, cells with a `cell.noise` follow that model, read `t_s` after programming (default: as
+        programmed). Where the cell has an on/off ratio, level 0 sits at g_off and the nominal g_off is subtracted (dummy column).
         Cells with `wire_ohm` are seen through their wires, `solved` node by node, `estimated` or not at all (`none`).
         Raises SimulationError on weights that are not whole or out of range.
         """
@@ -77,6 +80,10 @@ class ProgrammedArray:
             raise SimulationError(f"program: ir_drop {ir_drop!r} is not known; choose {', '.join(get_args(IrDrop))}")
         whole = fmap.whole_numbers("weights", weights)
         devices, layout = fmap.map_weights(spec, whole, weight_bits)
+        if perturb is None and rng is not None and spec.cell.noise is not None and spec.domain != "digital":
+            perturb = load_noise(spec.cell.noise).perturb(t_s)
+        elif t_s is not None and rng is not None:
+            raise SimulationError(f"program: t_s {t_s:g} s needs cells that change with time; name a model in cell.noise")
         cells = program_cells(spec, devices, rng, perturb, ir_drop)
         net = np.asarray(cells[0] - cells[1] if len(cells) > 1 else cells[0], dtype=np.float64)
         is_whole = all(levels.dtype.kind == "i" for levels in cells)

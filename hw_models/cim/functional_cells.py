@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from hw_models.cim.parasitics import Wires, effective_conductance, estimated_conductance
 from hw_models.cim.spec import CimMacroSpec
-from workloads.errors import SimulationError
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -26,12 +25,7 @@ IrDrop = Literal["solved", "estimated", "none"]
 def program_cells(
     spec: CimMacroSpec, devices: list[Ints], rng: np.random.Generator | None, perturb: Perturb | None, ir_drop: IrDrop
 ) -> list[Levels]:
-    """Levels [k, slices, n] that come out, plus then minus where there are two; whole where nothing moves them off their levels.
-
-    Raises SimulationError where cells follow a part's statistics (`cell.noise`) and these are not given.
-    """
-    if rng is not None and spec.cell.noise is not None and perturb is None and spec.domain != "digital":
-        raise SimulationError(f"program: cells follow the statistics of {spec.cell.noise!r} (cell.noise); give them as perturb")
+    """Levels [k, slices, n] that come out, plus then minus where there are two; whole where nothing moves them off their levels."""
     seen_by = ir_drop if has_wires(spec) else "none"
     if spec.encoding == "magnitude":  # one device holds the magnitude and errs once; its sign is kept
         minus = devices[1] > 0

@@ -404,7 +404,7 @@ ONES = np.ones((2, 3), dtype=int)
     (lambda: ProgrammedArray.program(macro(), ONES * np.nan, 4), "weights: nan is not a whole number"),
     (lambda: ProgrammedArray.program(macro(), ONES * 8, 4), "weights: 8 is outside -8 ... 7"),
     (lambda: ProgrammedArray.program(macro(encoding="differential"), ONES * -8, 4), "weights: -8 is outside -7 ... 7"),
-    (lambda: ProgrammedArray.program(macro(cell={"noise": "pcm"}), ONES, 4, np.random.default_rng(0)), "give them as perturb"),
+    (lambda: ProgrammedArray.program(macro(), ONES, 4, np.random.default_rng(0), t_s=1.0), "name a model in cell.noise"),
     (lambda: ProgrammedArray.program(macro(), ONES, 4, ir_drop="some"), "choose solved, estimated, none"),
     (lambda: ProgrammedArray.program(macro(), ONES, 0), "weight_bits 0 is out of range"),
     (lambda: ProgrammedArray.program(macro(), ONES[0], 4), "weights: shape (3,) is not a matrix"),
@@ -432,3 +432,14 @@ def test_refusals_say_what_was_given_and_what_would_do(call, says):
 def test_no_macro_has_such_cells_or_converters(change, says):
     with pytest.raises(ValueError, match=says):
         macro(**change)
+
+
+def test_cells_that_name_a_model_drift_by_it():
+    """A day at a PCM exponent of 0.05 to 0.06 leaves (86420 / 20)^-nu of a full level: about 0.63 (global compensation factor 1.526)."""
+    weights = np.random.default_rng(0).integers(-7, 8, (64, 16))
+    spec = macro(encoding="differential", cell={"noise": "pcm_like"})
+    fresh, day = (ProgrammedArray.program(spec, weights, 4, np.random.default_rng(1), t_s=t_s).effective_weights for t_s in (0.0, 86400.0))
+    kept = np.abs(np.asarray(day)).mean() / np.abs(np.asarray(fresh)).mean()
+    assert 0.5 < kept < 0.8
+    again = ProgrammedArray.program(spec, weights, 4, np.random.default_rng(1), t_s=86400.0).effective_weights
+    assert np.array_equal(day, again)
