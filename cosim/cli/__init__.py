@@ -19,6 +19,7 @@ _COMMANDS = {
     "check": ("check", "Check a chip, part or ONNX file and say what is wrong and where."),
     "new": ("new", "Write a new chip file that starts from an existing chip."),
     "warmup": ("warmup", "Compile the kernels once, with a progress bar."),
+    "cim": ("cim", "Print energy, efficiency, time and area of one compute-in-memory macro."),
     "calibrate": ("calibrate", "Fit a model's global constants on the shipped tables."),
     "validate": ("validate", "Run a model against reference data and report its error."),
 }

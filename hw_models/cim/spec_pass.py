@@ -1,0 +1,71 @@
+"""A macro of a part file as a column pass: the facts that the calibrated model predicts from."""
+
+from __future__ import annotations
+
+from hw_models.cim import physics
+from hw_models.cim.pass_inputs import AdcLaw, Family, Kind, PassInput, Scope, Way
+from hw_models.cim.spec import CimMacroSpec
+
+_FAMILIES: dict[str, Family] = {"pcm": "pcm", "mram": "mram", "flash": "flash"}
+_LAWS: dict[str, AdcLaw] = {"sar": "sar", "flash": "flash", "ramp": "ramp", "sense_amp": "sense_amp"}
+
+
+def kind_of(spec: CimMacroSpec) -> Kind:
+    """`digital` by domain, else `envm` for cells that keep their weights; eDRAM counts as SRAM."""
+    if spec.domain == "digital":
+        return "digital"
+    return "envm" if spec.cell.is_non_volatile else "sram"
+
+
+def way_of(spec: CimMacroSpec) -> Way:
+    """How a column sums: pulses are temporal, a discharged SRAM line is a bit line, resistive cells sum currents.
+
+    Resistive columns that integrate pulses settle to a voltage instead (NeuRRAM).
+    """
+    if spec.domain == "digital":
+        return "tree"
+    if spec.dac.type == "pulse":
+        return "voltage" if spec.domain == "resistive" else "temporal"
+    if spec.domain == "charge":
+        return "charge"
+    return "current" if spec.cell.is_non_volatile else "bitline"
+
+
+def pass_s(spec: CimMacroSpec) -> float:
+    """Time of a pass of all columns by the part's own stages: the longest when pipelined, else their sum."""
+    scaled = physics.factors(spec)
+    stages = (physics.activation_s(spec, scaled), turns(spec) * physics.adc_s(spec, scaled), 1 / spec.clock_hz)
+    return max(stages) if spec.pipelined else sum(stages)
+
+
+def column_s(spec: CimMacroSpec) -> float:
+    """Time that one column is driven and converted: what its currents flow for."""
+    scaled = physics.factors(spec)
+    return physics.activation_s(spec, scaled) + physics.adc_s(spec, scaled)
+
+
+def turns(spec: CimMacroSpec) -> int:
+    """Conversions of an ADC one after another, or 1 without ADC."""
+    return -(-spec.cols // (spec.n_adcs * spec.col_devices)) if spec.n_adcs else 1
+
+
+def pass_input(spec: CimMacroSpec, scope: Scope = "macro", *, weight_bits: int = 8) -> PassInput:
+    """Facts of one column pass of a macro; a digital column holds all `weight_bits`, an analog one a slice."""
+    digital = spec.domain == "digital"
+    return PassInput(
+        kind=kind_of(spec),
+        node_m=spec.node_m,
+        supply_v=spec.supply_v,
+        n=max(1, spec.n_rows_active // spec.row_devices),
+        input_bits=spec.input_bits_per_pass,
+        weight_bits=weight_bits if digital else spec.bits_per_cell,
+        adc_bits=float(spec.adc.n_bits) if spec.adc else 0.0,
+        adc=_LAWS[spec.adc.type] if spec.adc else "any",
+        way=way_of(spec),
+        has_capacitor=spec.domain == "charge",
+        family=_FAMILIES.get(spec.cell.kind, "reram") if spec.cell.is_non_volatile else "none",
+        scope=scope,
+        rows=spec.rows,
+        turns=turns(spec),
+        latency_s=column_s(spec),
+    )
