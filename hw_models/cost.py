@@ -7,8 +7,9 @@ no joule has two owners.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -59,6 +60,8 @@ class CostTable:
     program_s, program_j [n_specs, n_ops]  time and energy to write them once
     compute_weight_bits, compute_activation_bits [n_specs, n_ops] int64  bits the device really uses
     Unsupported entries are inf in latency_s and zero elsewhere.
+    For analog devices, `output_snr` gives `output_snr_db` [n_specs, n_ops] when it is first asked for, so that sweeps that do not ask
+    do not pay: signal over error of an op's outputs in dB, inf where nothing is lost, NaN where an op is not computed in analog.
     """
 
     components: Sequence[tuple[Component, ...]]
@@ -76,6 +79,17 @@ class CostTable:
     serial_s: Floats
     compute_weight_bits: NDArray[np.int64]
     compute_activation_bits: NDArray[np.int64]
+    output_snr: Callable[[], Floats] | None = None
+
+    @cached_property
+    def output_snr_db(self) -> Floats:
+        """SNR of outputs in dB [n_specs, n_ops], NaN where no op is analog. Raises MappingError on numbers that are none, and shapes."""
+        if self.output_snr is None:
+            return np.full(self.supported.shape, np.nan)
+        found = self.output_snr()
+        if found.shape != self.supported.shape or (found == -np.inf).any():
+            raise MappingError(f"cost table: output_snr gives shape {found.shape}, expected {self.supported.shape}, all above -inf dB")
+        return found
 
     def __post_init__(self) -> None:
         """Check what is given at once; a kind that fills an empty table in is checked again where it is used."""
@@ -113,6 +127,7 @@ def empty_costs(
     latency_spreads: Sequence[tuple[Spread, ...]],
     weight_bits: NDArray[np.int64],
     activation_bits: NDArray[np.int64],
+    output_snr: Callable[[], Floats] | None = None,
 ) -> CostTable:
     """Return a table of the right shapes in which nothing is supported, for a device kind to fill in."""
     shape = (len(components), weight_bits.size)
@@ -133,4 +148,5 @@ def empty_costs(
         serial_s=np.zeros(shape),
         compute_weight_bits=np.broadcast_to(weight_bits, shape).copy(),
         compute_activation_bits=np.broadcast_to(activation_bits, shape).copy(),
+        output_snr=output_snr,
     )

@@ -14,7 +14,7 @@ from cosim.simulation.result import OpRun, Result
 
 OP_COLUMNS = (
     "op", "op_type", "device", "start_s", "end_s", "duration_s", "limit", "n_macs", "memory_bytes", "energy_j",
-    "weight_bits", "activation_bits", "resident",
+    "weight_bits", "activation_bits", "resident", "output_snr_db",
 )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def ops_csv(result: Result) -> str:
     for row in result.rows:
         if row.op:
             energy[row.op] += row.energy_j
-    rows = ([*_run_cells(op), energy[op.name], op.weight_bits, op.activation_bits, op.resident] for op in result.ops)
+    rows = ([*_run_cells(op), energy[op.name], op.weight_bits, op.activation_bits, op.resident, op.output_snr_db] for op in result.ops)
     return _text(OP_COLUMNS, rows)
 
 
@@ -60,6 +60,8 @@ def headline(result: Result) -> dict[str, Any]:
         **_with_interval("latency_s", result.latency_s, *latency),
         **_with_interval("energy_j", result.energy_j, *energy),
         **_with_interval("edp_js", result.edp.total, *edp),
+        "output_snr_db_worst": result.signal.worst_db if result.signal else None,
+        "output_snr_db_median": result.signal.median_db if result.signal else None,
         "area_mm2": result.chip.area_m2 * 1e6,
         **_with_interval("tops_per_w", result.tops_per_w, *(operations / joules if joules else inf for joules in reversed(energy))),
         "programming_energy_j": result.programming.energy_j,

@@ -108,6 +108,11 @@ def findings(result: Result) -> list[str]:
     if limits := by_limit(result):
         first = limits[0]
         told.append(f"{wording.percent(first.share)} of the busy time is limited by {first.name} on {first.device}.")
+    if signal := result.signal:
+        told.append(
+            f"Outputs of {wording.plural(signal.n_ops, 'analog op')} have an SNR of {wording.decibels(signal.median_db)} at the median of "
+            f"MACs and {wording.decibels(signal.worst_db)} at worst ({signal.worst_op}), for assumed data."
+        )
     told.append(f"{weights_line(result)}.")
     widest = influences(result.energy, 1)
     through = (
@@ -155,7 +160,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["pair"] = _pair
-    words = ("quantity", "digits", "span", "area", "percent", "times", "count", "plural", "shorten")
+    words = ("quantity", "digits", "span", "area", "percent", "times", "count", "decibels", "plural", "shorten")
     environment.filters |= {name: getattr(wording, name) for name in words}
     names: Mapping[str, Any] = {
         "group_colors": GROUP_COLORS,

@@ -12,7 +12,7 @@ from reports.csv_files import headline
 from reports.energy import by_component, top_ops
 from reports.latency import by_device, by_limit
 from reports.sources import influences, overridden_bits
-from reports.wording import INTERVAL, TOPS_RULE, area, count, digits, percent, plural, quantity, shorten, span, times
+from reports.wording import INTERVAL, TOPS_RULE, area, count, decibels, digits, percent, plural, quantity, shorten, span, times
 
 BAR_WIDTH = 24
 N_PARTS, N_TOP, N_LIMITS, N_SPREADS = 14, 10, 5, 3
@@ -87,6 +87,9 @@ def _headline(result: Result) -> str:
         ("EDP", "edp_js", "J·s", ""),
     ):
         rows.append((name, quantity(row[metric], unit), span(row[f"{metric}_low"], row[f"{metric}_high"], unit), note))
+    if signal := result.signal:
+        note = f"worst of {plural(signal.n_ops, 'analog op')}, {shorten(signal.worst_op)}; median by MACs {decibels(signal.median_db)}"
+        rows.append(("output SNR", decibels(signal.worst_db), "", note))
     rows.append(("area", area(result.chip.area_m2), "", ""))
     efficiency = f"{digits(row['tops_per_w_low'])} – {digits(row['tops_per_w_high'])} TOPS/W"
     rows.append(("efficiency", f"{digits(row['tops_per_w'])} TOPS/W", efficiency, TOPS_RULE))
@@ -104,14 +107,15 @@ def _components(result: Result) -> str:
 
 def _top_ops(result: Result) -> str:
     runs = {op.name: op for op in result.ops}
-    rows = [("op", "type", "device", "time", "energy", "share", "limited by")]
+    rows = [("op", "type", "device", "time", "energy", "share", "SNR", "limited by")]
     ops, whole = top_ops(result, N_TOP)
     for op in [*ops, *whole[1:]]:
         run = runs.get(op.name)
         share = op.energy_j / result.energy_j if result.energy_j else 0.0
         facts = (run.op_type, run.device, quantity(run.end_s - run.start_s, "s")) if run else ("", "", "")
-        rows.append((shorten(op.name, 40), *facts, quantity(op.energy_j, "J"), percent(share), run.limit if run else ""))
-    return "Energy by op\n" + _align(rows, left=(0, 1, 2, 6))
+        snr = decibels(run.output_snr_db) if run else ""
+        rows.append((shorten(op.name, 40), *facts, quantity(op.energy_j, "J"), percent(share), snr, run.limit if run else ""))
+    return "Energy by op\n" + _align(rows, left=(0, 1, 2, 7))
 
 
 def _time(result: Result) -> str:
@@ -182,6 +186,9 @@ def _side_by_side(comparison: Comparison) -> str:
         rows.append((name, *(quantity(head[metric], unit) for head in heads)))
         rows.append(("  90 %", *(span(head[f"{metric}_low"], head[f"{metric}_high"], unit) for head in heads)))
     results = comparison.results
+    if any(result.signal for result in results):
+        rows.append(("output SNR, worst", *(decibels(result.signal.worst_db if result.signal else None) for result in results)))
+        rows.append(("  median by MACs", *(decibels(result.signal.median_db if result.signal else None) for result in results)))
     rows += [
         ("area", *(area(result.chip.area_m2) for result in results)),
         ("efficiency", *(f"{digits(result.tops_per_w)} TOPS/W" for result in results)),

@@ -61,6 +61,13 @@ def times(factor: float) -> str:
     return next((finer for n in range(3, 7) if float(finer := f"{factor:.{n}f}") != 1), text)
 
 
+def decibels(snr_db: float | None) -> str:
+    """Format a signal over an error: "31.4 dB", "lossless" for none, "—" where nothing is analog."""
+    if snr_db is None:
+        return "—"
+    return "lossless" if snr_db == math.inf else f"{snr_db:.1f} dB"
+
+
 def count(number: float) -> str:
     """Format a count: 4.09 G, 25.6 M, 612."""
     return f"{number:,.0f}" if abs(number) < 10_000 else quantity(number, "")

@@ -13,7 +13,10 @@ from workloads.errors import SimulationError
 METRICS = ("latency_s", "energy_j", "edp", "area_mm2")
 
 # Until a run models what analog noise does to the network, no comparison may be read as one of equal quality.
-ACCURACY_NOTE = "accuracy is not modeled yet: compare at equal bits, and read analog savings as an upper bound"
+ACCURACY_NOTE = (
+    "accuracy is not modeled, only the signal over error of analog outputs: "
+    "compare at equal bits, and read analog savings as an upper bound"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,14 @@ class OpCosts:
         table, row = self.tables[device], self.row_of_op[op]
         return int(table.compute_weight_bits[0, row]), int(table.compute_activation_bits[0, row])
 
+    def output_snr_db(self, op: int, device: int) -> float | None:
+        """Signal over error of an op's outputs in dB, inf where nothing is lost; None where the device does not compute in analog."""
+        return _snr_or_none(float(self.tables[device].output_snr_db[0, self.row_of_op[op]]))
+
+
+def _snr_or_none(snr_db: float) -> float | None:
+    return None if np.isnan(snr_db) else snr_db
+
 
 def _costs_of(device: Device, ops: OpTable) -> CostTable:
     """Ask a device for its costs and check them, so that a slip in a plug-in cannot become a number in a report."""

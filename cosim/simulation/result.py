@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpRun:
-    """How one op ran: where, when, at which bits, and what limited it."""
+    """How one op ran: where, when, at which bits, what limited it, and signal over error of its outputs.
+
+    `output_snr_db` is None where the device is not analog, and inf where an analog one loses nothing.
+    """
 
     name: str
     op_type: str
@@ -35,6 +39,21 @@ class OpRun:
     weight_bits: int
     activation_bits: int
     resident: bool
+    output_snr_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Output SNR in dB over the analog ops of a run: the worst with its op, and the median weighted by MACs; inf where nothing is lost."""
+
+    n_ops: int
+    worst_db: float
+    worst_op: str
+    median_db: float
+
+    def summary(self) -> dict[str, Any]:
+        """Return plain JSON values; a level is None where nothing is lost."""
+        return {"n_ops": self.n_ops, "worst": finite_db(self.worst_db), "worst_op": self.worst_op, "median": finite_db(self.median_db)}
 
 
 @dataclass(frozen=True)
@@ -111,6 +130,11 @@ class Result:
         """Tera-operations per joule of the whole chip; one MAC counts as two operations."""
         return 2 * self.workload.n_macs / self.energy_j / 1e12 if self.energy_j else 0.0
 
+    @cached_property
+    def signal(self) -> Signal | None:
+        """What analog ops cost in signal; None where there are none."""
+        return signal_of(self.ops)
+
     def summary(self) -> dict[str, Any]:
         """Return the headline numbers as plain JSON values; the contract of `cosim run --json`."""
         latency_low, latency_high = self.latency.interval()
@@ -155,10 +179,36 @@ class Result:
                 for op in self.ops
                 if op.n_macs and (op.weight_bits, op.activation_bits) != (self.weight_bits, self.activation_bits)
             ],
+            "output_snr_db": self.signal.summary() if self.signal else None,
+            "op_output_snr_db": [
+                {"op": op.name, "device": op.device, "output_snr_db": finite_db(op.output_snr_db), "lossless": op.output_snr_db == inf}
+                for op in self.ops
+                if op.output_snr_db is not None
+            ],
             "assumed_share": self.assumed_share,
             "notes": list(self.notes),
             "provenance": dict(self.provenance),
         }
+
+
+def finite_db(snr_db: float | None) -> float | None:
+    """The level, None where it is infinite, which JSON cannot say."""
+    return None if snr_db is None or snr_db == inf else snr_db
+
+
+def signal_of(ops: tuple[OpRun, ...]) -> Signal | None:
+    """Worst and median over the ops that have an SNR; half of their MACs are at the median or above."""
+    found = sorted((op.output_snr_db, op.n_macs, op.name) for op in ops if op.output_snr_db is not None)
+    if not found:
+        return None
+    reached, half = 0, sum(n_macs for _, n_macs, _ in found) / 2
+    median_db = found[-1][0]
+    for snr_db, n_macs, _ in found:
+        reached += n_macs
+        if reached >= half:
+            median_db = snr_db
+            break
+    return Signal(len(found), found[0][0], found[0][2], median_db)
 
 
 def busy_by_device(names: tuple[str, ...], ops: tuple[OpRun, ...]) -> dict[str, float]:

@@ -144,6 +144,7 @@ def _op_runs(costs: OpCosts, residency: Residency, placed: Placed, plan: Plan, p
                 weight_bits=weight_bits,
                 activation_bits=activation_bits,
                 resident=residency.array_device[i] == d,
+                output_snr_db=costs.output_snr_db(i, d),
             )
         )
     return tuple(runs)

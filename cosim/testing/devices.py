@@ -23,7 +23,7 @@ from workloads.optable import COLUMNS, OpTable
 MORE_BATCH = 16
 
 # Fields of a cost table with axes [n_specs, n_ops, ...], and those of them that an op adds up to.
-_ARRAYS = tuple(item.name for item in fields(CostTable) if item.name not in {"components", "limits", "latency_spreads"})
+_ARRAYS = tuple(item.name for item in fields(CostTable) if item.name not in {"components", "limits", "latency_spreads", "output_snr"})
 _AMOUNTS = tuple(name for name in _ARRAYS if name != "latency_s" and name.endswith(("_s", "_j", "n_bytes", "n_arrays")))
 
 
@@ -83,6 +83,7 @@ def check_device(device_class: type[Device], spec: Spec, *variants: Spec) -> Non
     _check_unsupported(judge, table, ops)
     _check_components(judge, table)
     _check_weights(judge, table, device_class, ops)
+    _check_signal(judge, table, ops)
     _check_peak(judge, table, device, ops)
     _check_more(judge, table, device_class, spec, ops)
     again = _costs(judge, "the same ops are costed again", device_class, [spec], _take(ops, everything))
@@ -201,6 +202,18 @@ def _check_weights(judge: Judge, table: CostTable, device_class: type[Device], o
     )
 
 
+def _check_signal(judge: Judge, table: CostTable, ops: OpTable) -> None:
+    """Check that an SNR is that of a supported product, and the same when asked again."""
+    snr_db = table.output_snr_db[0]
+    judge.everywhere(
+        "only supported products have an output SNR, which is a number above -inf dB",
+        np.isnan(snr_db) | (table.supported[0] & (ops.n_macs > 0) & (snr_db > -np.inf)),
+        lambda i: f"{_op(ops, i)} has {snr_db[i]} dB",
+    )
+    again = table.output_snr() if table.output_snr else table.output_snr_db
+    judge.law("the same table gives the same output SNR", np.array_equal(table.output_snr_db, again, equal_nan=True), "it changed")
+
+
 def _check_peak(judge: Judge, table: CostTable, device: Device, ops: OpTable) -> None:
     """Check that no product beats the peak that the device claims at its bits."""
     bits = zip(ops.weight_bits.tolist(), ops.activation_bits.tolist(), strict=True)
@@ -238,6 +251,9 @@ def _check_same(judge: Judge, law: str, first: CostTable, second: CostTable, ops
         at = tuple(wrong[0]) if len(wrong) else (0,) * a.ndim
         numbers = f"{name} of {_op(ops, int(at[1]))} is {a[at]} and {b[at]}" if len(wrong) else ""
         judge.law(law, not len(wrong), numbers)
+    if len(ops) > 1:  # an SNR costs too much to be asked for op by op
+        snr_db = (first.output_snr_db, second.output_snr_db)
+        judge.law(law, np.array_equal(*snr_db, equal_nan=True), f"output_snr_db is {snr_db[0]} and {snr_db[1]}")
 
 
 def _check_one_by_one(judge: Judge, device_class: type[Device], specs: list[Spec], ops: OpTable) -> None:
@@ -258,6 +274,7 @@ def _part(table: CostTable, spec: int, op: int | None = None) -> CostTable:
     ops = slice(None) if op is None else slice(op, op + 1)
     values = {item.name: getattr(table, item.name) for item in fields(table)}
     values |= {name: values[name][spec : spec + 1, ops] for name in _ARRAYS}
+    values["output_snr"] = lambda: table.output_snr_db[spec : spec + 1, ops]
     return CostTable(**{**values, "components": [table.components[spec]], "latency_spreads": [table.latency_spreads[spec]]})
 
 

@@ -9,14 +9,14 @@ Depthwise and grouped products share arrays along the diagonal, p = min(rows // 
 
 Inputs cross the port once and are reused by the input buffer between overlapping windows; only when a weight matrix takes
 more columns than there are macros, and its inputs exceed the buffer, are they fetched again. Products of two activations
-(`dynamic`) are refused: their operand would have to be programmed for each inference. Accuracy is not modeled yet;
-`CimMacroSpec.adc_deficit_bits` says how far the ADC is from lossless.
+(`dynamic`) are refused: their operand would have to be programmed for each inference. What analog products lose is in the table's
+`output_snr_db`, of `hw_models.cim.error`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal, cast
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from hw_models.cim import physics
 from hw_models.cim.converter import ENERGY_KEYS, TIME_KEYS
+from hw_models.cim.error import output_snr_db
 from hw_models.cim.lanes import cost_lanes
 from hw_models.cim.spec import CimMacroSpec
 from hw_models.cost import Category, Component, CostTable, Spread, empty_costs
@@ -69,17 +70,19 @@ class CimMacro(Device):
         """Cost every op on every spec: matrix products with static weights, and what its lanes take."""
         macros = [cast("CimMacroSpec", spec) for spec in specs]
         scaled = [physics.factors(spec) for spec in macros]
+        compute_bits = np.empty((len(macros), len(ops), 2), dtype=np.int64)
+        compute_bits[:] = np.stack([ops.weight_bits, ops.activation_bits], axis=-1)
         table = empty_costs(
             components=[_components(spec, factors) for spec, factors in zip(macros, scaled, strict=True)],
             limits=LIMITS,
             latency_spreads=[_latency_spreads(spec, factors) for spec, factors in zip(macros, scaled, strict=True)],
             weight_bits=ops.weight_bits,
             activation_bits=ops.activation_bits,
+            output_snr=partial(_output_snr, macros, ops, compute_bits),
         )
         floats = np.array([physics.kernel_row(*pair) for pair in zip(macros, scaled, strict=True)], dtype=np.float64).reshape(-1, N_FLOATS)
         ints = np.array([physics.kernel_ints(spec) for spec in macros], dtype=np.int64)
         table.supported[:] = _runs(ops)
-        compute_bits = np.stack([table.compute_weight_bits, table.compute_activation_bits], axis=-1)
         cim_costs(
             ints.reshape(-1, N_INTS),
             floats,
@@ -142,13 +145,13 @@ class CimMacro(Device):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How far the ADC is from lossless, since no result says yet what that does to accuracy."""
+        """How far the ADC is from lossless, and where to see what that costs."""
         lost, spec = self.spec.adc_deficit_bits, self.spec
         if spec.adc is None or lost == 0:
             return ()
         return (
             f"{self.name}: {spec.adc.n_bits}-bit ADCs read sums of {spec.n_rows_active} rows that need {spec.lossless_adc_bits} bits "
-            f"to be told apart; what {lost} {'bit' if lost == 1 else 'bits'} less may do to accuracy is not modeled",
+            f"to be told apart; output_snr_db says what {lost} {'bit' if lost == 1 else 'bits'} less cost each op, for assumed data",
         )
 
     @property
@@ -184,6 +187,17 @@ class CimMacro(Device):
 def _runs(ops: OpTable) -> NDArray[np.bool_]:
     """Rows that are matrix products with static weights."""
     return np.asarray(is_matmul(ops) & (ops.dynamic == 0) & (ops.n_macs > 0), dtype=np.bool_)
+
+
+def _output_snr(specs: Sequence[CimMacroSpec], ops: OpTable, compute_bits: NDArray[np.int64]) -> NDArray[np.float64]:
+    """SNR in dB [n_specs, n_ops] of what arrays compute; NaN for other ops, and on digital macros, which lose nothing."""
+    snr_db = np.full((len(specs), len(ops)), np.nan)
+    runs = _runs(ops)
+    for s, spec in enumerate(specs):
+        if spec.adc is not None:
+            bits = compute_bits[s, runs]
+            snr_db[s, runs] = output_snr_db(spec, ops.k[runs], bits[:, 0], bits[:, 1])
+    return snr_db
 
 
 def _op_columns(ops: OpTable) -> NDArray[np.int64]:

@@ -177,5 +177,5 @@ class CimMacroSpec(Spec):
 
     @property
     def adc_deficit_bits(self) -> int:
-        """Bits by which the ADC falls short of lossless; what that does to accuracy is not modeled here."""
+        """Bits by which the ADC falls short of lossless; `hw_models.cim.error` says what that costs."""
         return max(0, self.lossless_adc_bits - self.adc.n_bits) if self.adc else 0

@@ -146,6 +146,23 @@ def test_a_broken_device_is_refused_by_law_and_numbers(hand, spoil, message):
     assert "\n" not in str(caught.value)
 
 
+def with_snr(*levels):
+    """Every op at a level of its own call: one level is a stable SNR, even of ops that are not analog."""
+    turn = count()
+
+    def spoil(table, ops, specs):
+        object.__setattr__(table, "output_snr", lambda: np.full(table.supported.shape, levels[next(turn) % len(levels)]))
+
+    return spoil
+
+
+def test_an_snr_of_what_is_no_product_or_of_no_rest_is_refused(hand):
+    with pytest.raises(MappingError, match=r"only supported products have an output SNR.*; .* has 30.0 dB"):
+        check_device(broken(hand, with_snr(30.0)), hand.AbacusSpec())
+    with pytest.raises(MappingError, match="the same table gives the same output SNR; it changed"):
+        check_device(broken(hand, with_snr(np.nan, 20.0)), hand.AbacusSpec())
+
+
 STANDING = {
     "area": ("area_parts_m2", {"a": 1.0, "b": 2.0}, r"area parts sum to the area; {'a': 1.0, 'b': 2.0} m2 against 0.0 m2"),
     "negative area": ("area_m2", -1.0, "no area is negative; -1.0 m2"),

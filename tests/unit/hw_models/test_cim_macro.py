@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from cosim.testing import sample_ops
 from hw_models.catalog import list_chips, load_chip, resolve_part
 from hw_models.cim import physics
 from hw_models.cim.macro import COMPONENTS, LIMITS, CimMacro, CimMacroSpec
@@ -492,7 +493,7 @@ class TestNotes:
         """Four rows of one-bit cells and one-bit inputs sum to 0 ... 4, which takes ceil(log2 5) = 3 bits."""
         (note,) = CimMacro("cim", spec(adc={"n_bits": 2})).notes
         assert note.startswith("cim: 2-bit ADCs read sums of 4 rows that need 3 bits")
-        assert "1 bit less may do to accuracy is not modeled" in note
+        assert "output_snr_db says what 1 bit less cost each op" in note
 
 
 def test_writing_weights_is_as_uncertain_as_its_pulses():
@@ -504,3 +505,21 @@ def test_writing_weights_is_as_uncertain_as_its_pulses():
     }
     assert macro.program_assumed
     assert not CimMacro("cim", spec()).program_assumed
+
+
+class TestOutputSnr:
+    def test_products_of_analog_macros_have_one_and_nothing_else_has(self):
+        ops = sample_ops()
+        analog = CimMacro.costs([part("sram_charge_22nm_256x256"), part("neurram_130nm")], ops)
+        products = (ops.n_macs > 0) & (ops.dynamic == 0)
+        assert (np.isnan(analog.output_snr_db) == ~products).all()
+        assert np.isfinite(analog.output_snr_db[1, products & (ops.k > 1)]).all()  # 8 of 15 bits
+        assert np.isnan(CimMacro.costs([part("digital_22nm_256x256")], ops).output_snr_db).all()
+
+    def test_fewer_adc_bits_cost_signal(self):
+        ops = sample_ops()
+        spec_ = part("sram_charge_22nm_256x256")
+        coarse = spec_.model_copy(update={"adc": spec_.adc.model_copy(update={"n_bits": 4})})
+        snr_db = CimMacro.costs([coarse, spec_], ops).output_snr_db
+        long = (ops.n_macs > 0) & (ops.dynamic == 0) & (ops.k > 500)
+        assert (snr_db[0, long] < snr_db[1, long]).all()

@@ -26,6 +26,27 @@ def test_an_empty_table_supports_nothing_and_costs_nothing():
     assert empty.compute_weight_bits.tolist() == [[8] * 3] * 2
 
 
+def test_without_analog_ops_there_is_no_output_snr_and_with_them_it_is_asked_for_once():
+    assert np.isnan(table().output_snr_db).all()
+    bits, asked = np.full(2, 8), []
+
+    def output_snr():
+        asked.append(1)
+        return np.array([[31.5, np.inf]])
+
+    analog = empty_costs([PARTS], ("compute",), [()], bits, bits, output_snr)
+    assert not asked
+    assert analog.output_snr_db.tolist() == analog.output_snr_db.tolist() == [[31.5, np.inf]]
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((1, 3)), np.array([[0.0, -np.inf]])])
+def test_an_output_snr_that_is_none_is_refused(wrong):
+    bits = np.full(2, 8)
+    with pytest.raises(MappingError, match=r"output_snr gives shape .*, expected \(1, 2\), all above -inf dB"):
+        _ = empty_costs([PARTS], ("compute",), [()], bits, bits, lambda: wrong).output_snr_db
+
+
 def test_a_table_of_no_ops_is_a_table():
     assert table(n_ops=0).supported.shape == (2, 0)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.wording import area, count, digits, labels, percent, plural, quantity, shorten, span, times
+from reports.wording import area, count, decibels, digits, labels, percent, plural, quantity, shorten, span, times
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,8 @@ def test_labels_leave_short_names_of_a_mixed_list_alone() -> None:
 
 def test_equal_names_may_have_equal_labels() -> None:
     assert len(set(labels(["z" * 60, "z" * 60], 10))) == 1
+
+
+@pytest.mark.parametrize(("snr_db", "text"), [(31.44, "31.4 dB"), (-3.0, "-3.0 dB"), (float("inf"), "lossless"), (None, "—")])
+def test_decibels_tell_lossless_from_digital(snr_db: float | None, text: str) -> None:
+    assert decibels(snr_db) == text
