@@ -1,5 +1,7 @@
 """Closed-form output errors: against a plain numpy circuit, against the functional macro, and by hand where that is possible."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -32,6 +34,8 @@ MACRO = {
     "control_energy_share": 0.2, "control_area_share": 0.2,
 }  # fmt: skip
 RESISTORS = {"r_lrs": "20 kohm", "r_hrs": "400 kohm", "read_voltage": "0.2 V"}
+JIT_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}
+compiled = pytest.mark.skipif(JIT_OFF, reason="thousands of outputs of the functional macro take minutes in plain Python")
 WORTH_COMPARING_DB = 60.0  # above, errors are so rare that a few thousand outputs hold none
 
 
@@ -75,6 +79,7 @@ def circuit(spec, x, w, weight_bits, activation_bits):
     return out - offset * x.sum(axis=1, keepdims=True)
 
 
+JIT_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}
 SHAPES = ((64, 200, 1, 1, 8, 8), (128, 128, 2, 1, 4, 8), (256, 600, 1, 2, 8, 4), (32, 147, 2, 2, 6, 6))
 TWINS = [
     (encoding, kind, bits, shape)
@@ -130,6 +135,8 @@ NOISES = {
 }
 
 
+@compiled
+@pytest.mark.skipif(JIT_OFF, reason="millions of cells: the macro is tested without compiler on small ones in test_cim_functional")
 @pytest.mark.parametrize("encoding", ["offset", "differential"])
 @pytest.mark.parametrize("name", NOISES)
 def test_each_cause_is_what_the_functional_macro_shows(name, encoding):
@@ -143,6 +150,8 @@ def test_each_cause_is_what_the_functional_macro_shows(name, encoding):
     assert np.max(np.abs(gaps)) < 4.5
 
 
+@compiled
+@pytest.mark.skipif(JIT_OFF, reason="millions of cells: the macro is tested without compiler on small ones in test_cim_functional")
 @pytest.mark.parametrize("encoding", ["offset", "differential", "differential_rows"])
 def test_calibrated_ranges_are_those_of_the_functional_macro(encoding):
     gaps = [
@@ -153,8 +162,10 @@ def test_calibrated_ranges_are_those_of_the_functional_macro(encoding):
     assert np.max(np.abs(gaps)) < 7
 
 
+@compiled
+@pytest.mark.skipif(JIT_OFF, reason="millions of cells: the macro is tested without compiler on small ones in test_cim_functional")
 def test_ir_drop_has_the_size_that_nodes_solved_one_by_one_give():
-    """Steps of 9 columns sums a code swallow part of the drop; closed form and solved nodes agree within 4 dB."""
+    """A closed form on equal cells against nodes solved one by one for the cells there are."""
     for encoding in ("offset", "differential"):
         spec = macro(
             domain="resistive", rows=64, cols=48, encoding=encoding, bits_per_cell=2, cell=RESISTORS | {"wire_ohm": "2 ohm"},
@@ -209,7 +220,7 @@ def test_the_error_of_a_dead_column_is_the_signal():
 
 
 def test_stuck_cells_of_a_digital_macro_are_seen():
-    """One 1-bit slice, weights -1 and 0 evenly, all cells stuck at 0: level 0 stands for -1 in a digital... offset array of 1 bit."""
+    """One 1-bit slice, weights evenly on both levels, all cells stuck at level 0."""
     spec = macro(domain="digital", adc=None, n_adcs=0, cell={"stuck_off": 1.0})
     inputs, weights = Histogram.from_counts([1], [1]), Histogram.uniform(-1, 0)
     budget = output_error(spec, 10, 1, 1, inputs=inputs, weights=weights)
