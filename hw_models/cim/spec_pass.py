@@ -20,21 +20,37 @@ def kind_of(spec: CimMacroSpec) -> Kind:
 def way_of(spec: CimMacroSpec) -> Way:
     """How a column sums: pulses are temporal, a discharged SRAM line is a bit line, resistive cells sum currents.
 
-    Resistive columns that integrate pulses settle to a voltage instead (NeuRRAM).
+    Resistive columns whose cells conduct for a part of each pulse settle to a voltage instead (NeuRRAM).
     """
     if spec.domain == "digital":
         return "tree"
     if spec.dac.type == "pulse":
-        return "voltage" if spec.domain == "resistive" else "temporal"
+        settles = spec.settle_s > spec.cell.read_time_s
+        return ("voltage" if settles else "current") if spec.domain == "resistive" else "temporal"
     if spec.domain == "charge":
         return "charge"
     return "current" if spec.cell.is_non_volatile else "bitline"
 
 
+def stages_s(spec: CimMacroSpec) -> dict[str, float]:
+    """Stages of a pass of all columns in s: rows and cells (or adder trees), conversions one after another, and a cycle to add."""
+    scaled = physics.factors(spec)
+    return {
+        "array": physics.activation_s(spec, scaled),
+        "adc": turns(spec) * physics.adc_s(spec, scaled) if spec.adc else 0.0,
+        "clock": 1 / spec.clock_hz,
+    }
+
+
+def limit_of(spec: CimMacroSpec) -> str:
+    """Name the longest stage of a pass; the array where it is as long as another."""
+    stages = stages_s(spec)
+    return max(stages, key=lambda name: stages[name])
+
+
 def pass_s(spec: CimMacroSpec) -> float:
     """Time of a pass of all columns by the part's own stages: the longest when pipelined, else their sum."""
-    scaled = physics.factors(spec)
-    stages = (physics.activation_s(spec, scaled), turns(spec) * physics.adc_s(spec, scaled), 1 / spec.clock_hz)
+    stages = stages_s(spec).values()
     return max(stages) if spec.pipelined else sum(stages)
 
 
