@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hw_models.chip import Chip, build_chip, build_device, build_memory
+from hw_models.chip import Chip, build_chip, build_device, build_memory, validate_section
+from hw_models.cim.cell import CellSpec
 from hw_models.memory.base import Memory
 from hw_models.memory.registry import memory_kinds
 from hw_models.registry import Device, device_kinds
@@ -263,11 +264,13 @@ def unsourced_numbers(data: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def check_part(name: str) -> list[str]:
-    """Build a part where it is a device or memory, and list its numbers without source; raises SpecError when it cannot be built."""
+    """Build a part where it is a device, cell or memory, and list its numbers without source; raises SpecError when it cannot be built."""
     document = resolve_part(name)
     kind = document.data.get("kind")
     if kind in device_kinds():
         build_device(name, document)
+    elif "max_bits" in document.data:  # a cell: its kinds are those of memories, and only a cell says how many bits it holds
+        validate_section(CellSpec, document.data, "", document)
     elif kind in memory_kinds():
         build_memory(name, document)
     return unsourced_numbers(document.data)

@@ -101,7 +101,7 @@ class Chip:
 
 def build_chip(document: Document, digest: str) -> Chip:
     """Build a chip from a resolved description; raises SpecError with file, line and key."""
-    spec = _validate(ChipSpec, document.data, "", document)
+    spec = validate_section(ChipSpec, document.data, "", document)
     memories = _build_memories(spec, document)
     devices = {name: build_device(name, document, f"devices.{name}") for name in spec.devices}
     _check_names(spec, memories, document)
@@ -136,14 +136,14 @@ def build_memory(name: str, document: Document, path: str = "") -> Memory:
     """Build the memory that a document describes at a dotted path; raises SpecError with file, line and key."""
     section = _section(document, path)
     cls = _at(document, f"{path}.kind", memory_class, _kind(section, path, document))
-    return cast("Memory", cls(name or cls.kind, _validate(cls.spec_class, _body(section), path, document)))
+    return cast("Memory", cls(name or cls.kind, validate_section(cls.spec_class, _body(section), path, document)))
 
 
 def build_device(name: str, document: Document, path: str = "") -> Device:
     """Build the device that a document describes at a dotted path; raises SpecError with file, line and key."""
     section = _section(document, path)
     cls = _at(document, f"{path}.kind", device_class, _kind(section, path, document))
-    return cast("Device", cls(name, _validate(cls.spec_class, _body(section), path, document)))
+    return cast("Device", cls(name, validate_section(cls.spec_class, _body(section), path, document)))
 
 
 def _section(document: Document, path: str) -> Section:
@@ -161,7 +161,7 @@ def _build_link(name: str, document: Document) -> Link:
         raise SpecError(
             f"{document.place('links') or document.place('')}: links: device {name!r} has no link; add one for it, or `default`"
         )
-    return Link(name, _validate(LinkSpec, _body(sections[key]), f"links.{key}", document))
+    return Link(name, validate_section(LinkSpec, _body(sections[key]), f"links.{key}", document))
 
 
 def _check_names(spec: ChipSpec, memories: dict[str, Memory], document: Document) -> None:
@@ -195,7 +195,7 @@ def _at(document: Document, path: str, call: Any, *args: Any) -> Any:
         raise SpecError(f"{document.place(path)}: {path}: {error}") from None
 
 
-def _validate(model: type[Any], data: Section, path: str, document: Document) -> Any:
+def validate_section(model: type[Any], data: Section, path: str, document: Document) -> Any:
     """Validate one section; the first error becomes a SpecError with file, line, key and what would do."""
     try:
         return model.model_validate(data)

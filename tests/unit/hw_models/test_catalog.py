@@ -149,6 +149,9 @@ class TestParts:
     def test_a_part_is_checked_by_building_it(self, write):
         assert check_part("gpu/a100_sxm") == []
         assert check_part("cell/nand2_28nm") == []
+        assert check_part("cell/sram_8t_22nm") == []  # a cell, though memories have a kind sram as well
+        with pytest.raises(SpecError, match=r"cell.yaml:1: .*on/off ratio|unit"):
+            check_part(str(write("kind: sram\nnode: 22\nmax_bits: 1\n", "cell.yaml")))
         with pytest.raises(SpecError, match="required"):
             check_part(str(write("kind: flash\ncapacity: 1 MiB\nassumed: {capacity: x}\n", "half.yaml")))
 
