@@ -14,12 +14,10 @@ os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "NUMBA_NUM_T
 for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
     os.environ.pop(_name, None)
 
-import statistics  # noqa: E402  (the environment comes first)
 import sys  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
 
 import numpy as np  # noqa: E402
+from timing import median_s  # noqa: E402
 
 from hw_models.catalog import resolve_part  # noqa: E402
 from hw_models.cim.functional import Floats, Ints, ProgrammedArray  # noqa: E402
@@ -28,17 +26,6 @@ from hw_models.cim.spec import CimMacroSpec  # noqa: E402
 N_VECTORS, N_INPUTS, N_OUTPUTS, ROWS = 1000, 784, 64, 128
 INPUT_BITS, WEIGHT_BITS = 8, 4
 IDEAL_S, NOISY_S = 0.026, 0.06  # limits of the requirement, CPU seconds for 1000 vectors
-
-
-def median_s(call: Callable[[], object], rounds: int) -> float:
-    """Median CPU seconds of a call, after one to warm up."""
-    call()
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
 
 
 def macro(cell: dict[str, float], adc: dict[str, float | str]) -> CimMacroSpec:

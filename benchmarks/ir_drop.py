@@ -6,30 +6,17 @@ Run: python benchmarks/ir_drop.py [--dense 24]
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from timing import median_s
 
 from hw_models.cim.parasitics import Wires, column_currents, effective_conductance
 
 FULL_S, READ_V = 100e-6, 0.2
 WIRES = Wires(row_ohm=1.0, col_ohm=1.0)
-
-
-def median_s(call: Callable[[], object], rounds: int = 5) -> float:
-    """Median CPU seconds of a call, after one to warm up."""
-    call()
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
 
 
 def dense_currents(cells: NDArray[np.float64], volts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,13 +5,11 @@ Run: python benchmarks/kernels.py
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from timing import median_s
 
 import cosim
 from cosim.engine.simpy_engine import play
@@ -25,17 +23,6 @@ from workloads.optable import OpTable
 
 PARTS = ("cpu/cortex_a55_quad_22nm", "gpu/a100_sxm", "spatial_array/edge_npu_64x64_22nm", "cim_macro/reram_22nm_256x256")
 N_SPECS = 1000
-
-
-def median_s(call: Callable[[], object], rounds: int = 7) -> float:
-    """Median CPU seconds of a call, after one to warm up."""
-    call()
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return statistics.median(times)
 
 
 def main() -> None:
