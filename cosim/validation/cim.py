@@ -28,7 +28,6 @@ MIN_PAPERS, MIN_GAIN, MIN_PREDICTED, COVERAGE = 10, 0.2, 0.9, (0.80, 0.97)
 class Judged:
     """One judged row: its input, published value, ln error of prediction and of the baseline, half-width of the interval."""
 
-    place: int
     paper: str
     kind: str
     error: float
@@ -105,7 +104,7 @@ def _row(
             error = left_out[place]
             ln_predicted = log(published) - error
         base = _base_error(lines[kind], place, one, published)
-        case = Judged(place, row.text("paper"), kind, error, used.interval_ln(one), base)
+        case = Judged(row.text("paper"), kind, error, used.interval_ln(one), base)
         answer["status"] = "judged"
     half = used.interval_ln(one)
     answer |= {"predicted": exp(ln_predicted), "low": exp(ln_predicted - half), "high": exp(ln_predicted + half)}

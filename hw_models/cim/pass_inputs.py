@@ -80,7 +80,9 @@ class PassInput:
             self.n,
             self.input_bits,
             self.weight_bits,
-            min(self.adc_bits, self.lossless_bits, 10.0),  # 10: the largest of the fitted range that a column ADC has
+            min(
+                self.adc_bits, self.lossless_bits, 10.0
+            ),  # assumed: more than 10 bits is the width of an output, not what a column ADC resolves
             ADC_LAWS[self.adc],
             WAYS[self.way],
             float(self.has_capacitor),

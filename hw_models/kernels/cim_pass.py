@@ -32,10 +32,10 @@ N_COMPONENTS = 7
     E_NODE_CELL, E_NODE_PERIPHERY, E_SUPPLY, E_CURRENT, E_BITS_IN, E_BITS_W, E_PCM, E_MRAM, E_FLASH, E_VOLTAGE,
     E_ADC_BIT, E_ADC_LEVEL, E_FIXED,
     D_NODE, D_SUPPLY, D_ADDER, D_PRODUCT, D_SUM, D_SERIAL,
-    SCOPE_CHIP, SCOPE_ARRAY, D_CHIP, ADC_UNIT_CAP,
+    SCOPE_CHIP, SCOPE_ARRAY, D_CHIP, ADC_UNIT_CAP, FIXED_BITS,
     T_NODE, T_SUPPLY, T_ACCESS, T_LEVELS, T_N, T_ADC, T_CHARGE, T_ENVM, T_DIGITAL,
-) = range(46)  # fmt: skip
-N_CONSTANTS = 46
+) = range(47)  # fmt: skip
+N_CONSTANTS = 47
 
 
 @kernel
@@ -111,7 +111,7 @@ def envm_pass(x: Floats, c: Floats, out: Floats) -> None:
     out[CELL] = x[N] * current_a * x[LATENCY] * x[SUPPLY] * x[BITS_W] ** c[E_BITS_W]
     out[DRIVER] = out[CELL] * (x[BITS_IN] ** c[E_BITS_IN] - 1.0)
     out[ADC] = adc_units(int(x[ADC_TYPE]), x[ADC_BITS], c[E_ADC_BIT], c[E_ADC_LEVEL], c[ADC_UNIT_CAP]) * scale
-    out[LOGIC] = c[E_FIXED] * x[BITS_IN] ** 0.3 * scale  # exponent assumed: input registers are shared by the bits of a pass
+    out[LOGIC] = c[E_FIXED] * x[BITS_IN] ** c[FIXED_BITS] * scale
 
 
 @kernel
