@@ -66,8 +66,12 @@ def turns(spec: CimMacroSpec) -> int:
 
 
 def pass_input(spec: CimMacroSpec, scope: Scope = "macro", *, weight_bits: int = 8) -> PassInput:
-    """Facts of one column pass of a macro; a digital column holds all `weight_bits`, an analog one a slice."""
-    digital = spec.domain == "digital"
+    """Facts of one column pass of a macro; a digital column holds all `weight_bits`, an analog one a slice.
+
+    The time of a pass is the part's own, but for voltage-mode sensing: its cells conduct only until the line has settled, and the
+    silicon of the fit gives no time of that, so the fit takes its own.
+    """
+    digital, way = spec.domain == "digital", way_of(spec)
     return PassInput(
         kind=kind_of(spec),
         node_m=spec.node_m,
@@ -77,11 +81,11 @@ def pass_input(spec: CimMacroSpec, scope: Scope = "macro", *, weight_bits: int =
         weight_bits=weight_bits if digital else spec.bits_per_cell,
         adc_bits=float(spec.adc.n_bits) if spec.adc else 0.0,
         adc=_LAWS[spec.adc.type] if spec.adc else "any",
-        way=way_of(spec),
+        way=way,
         has_capacitor=spec.domain == "charge",
         family=_FAMILIES.get(spec.cell.kind, "reram") if spec.cell.is_non_volatile else "none",
         scope=scope,
         rows=spec.rows,
         turns=turns(spec),
-        latency_s=column_s(spec),
+        latency_s=None if way == "voltage" else column_s(spec),
     )
