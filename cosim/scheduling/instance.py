@@ -9,10 +9,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosim.engine.problem import as_array, topological_order
+from cosim.scheduling.arrays import Arrays, arrays_of
 from workloads.errors import ScheduleError
 
 if TYPE_CHECKING:
     from cosim.engine.problem import BoolArray, FloatArray, IntArray
+    from cosim.engine.tables import Tables
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a policy minimizes, what it must keep to, and how long it may think.
+
+    energy_weight  w of makespan^(1 - w) * energy^w: 0 makespan, 1 energy, 0.5 as the energy-delay product
+    max_loss       most accuracy (as a fraction) that all placed tasks together may lose; None: any
+    budget_s       CPU seconds of the calling thread that a search may take; None: its default
+
+    Raises ScheduleError for numbers out of range.
+    """
+
+    energy_weight: float = 0.0
+    max_loss: float | None = None
+    budget_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0.0 <= self.energy_weight <= 1.0:
+            raise ScheduleError(f"energy weight {self.energy_weight} is out of range; choose 0 (makespan) to 1 (energy)")
+        if self.max_loss is not None and not self.max_loss >= 0.0:
+            raise ScheduleError(f"loss limit {self.max_loss} is out of range; choose 0 or more, such as 0.01")
+        if self.budget_s is not None and not 0.0 < self.budget_s < np.inf:
+            raise ScheduleError(f"time budget {self.budget_s} s is out of range; choose more than 0 s")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +54,11 @@ class Instance:
     edge_bytes             [n_edges]
     bandwidth_bytes_per_s  [n_devices, n_devices] between distinct devices; the diagonal is not used
     latency_s              [n_devices, n_devices] the same
+    goal                   what to minimize
+    task_energy_j          [n_tasks, n_devices] what a task spends on a device, memories and links included; None: not known
+    power_w                drawn while the schedule lasts, whatever runs
+    task_loss              [n_tasks, n_devices] accuracy (as a fraction) that computing a task there loses; None: none
+    tables                 what the engine plays, for policies that look at contention; None: contention-free
 
     Raises ScheduleError for a graph with a cycle, a task that no device supports, numbers out of range.
     """
@@ -39,11 +71,17 @@ class Instance:
     edge_bytes: FloatArray
     bandwidth_bytes_per_s: FloatArray
     latency_s: FloatArray
+    goal: Goal = Goal()
+    task_energy_j: FloatArray | None = None
+    power_w: float = 0.0
+    task_loss: FloatArray | None = None
+    tables: Tables | None = None
 
     def __post_init__(self) -> None:
         """Turn everything into arrays of one type and check it."""
-        for name in ("cost_s", "edge_bytes", "bandwidth_bytes_per_s", "latency_s"):
-            object.__setattr__(self, name, as_array(name, getattr(self, name), np.float64, ScheduleError))
+        for name in ("cost_s", "edge_bytes", "bandwidth_bytes_per_s", "latency_s", "task_energy_j", "task_loss"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_array(name, getattr(self, name), np.float64, ScheduleError))
         for name in ("edge_src", "edge_dst"):
             object.__setattr__(self, name, as_array(name, getattr(self, name), np.int64, ScheduleError))
         self._check_shapes()
@@ -76,6 +114,11 @@ class Instance:
     def topological_order(self) -> IntArray:
         """[n_tasks] Kahn's algorithm, smallest id first: what breaks ties in every classic policy."""
         return topological_order(self.n_tasks, self.edge_src, self.edge_dst)
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The instance as compiled policies read it."""
+        return arrays_of(self)
 
     @cached_property
     def in_edges(self) -> tuple[tuple[int, ...], ...]:
@@ -141,6 +184,7 @@ class Instance:
             "edge_bytes": (n_edges,),
             "bandwidth_bytes_per_s": (m, m),
             "latency_s": (m, m),
+            **{name: (n, m) for name in ("task_energy_j", "task_loss") if getattr(self, name) is not None},
         }
         for name, shape in shapes.items():
             given = getattr(self, name).shape
@@ -181,6 +225,7 @@ class Plan:
     """What a policy answers: where each task runs, what runs first (larger), and when it would without contention.
 
     assignment, priority, start_s, end_s  [n_tasks];  makespan_s  the last end
+    lower_bound_s  makespan that the policy has proven no plan can beat; 0: it proves nothing
     """
 
     assignment: IntArray
@@ -188,6 +233,7 @@ class Plan:
     start_s: FloatArray
     end_s: FloatArray
     makespan_s: float
+    lower_bound_s: float = 0.0
 
 
 def plan_from_times(instance: Instance, assignment: IntArray, start_s: FloatArray, end_s: FloatArray) -> Plan:

@@ -21,22 +21,36 @@ from numba.core import config
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Folders whose .py files make up the key; `register_sources` adds those of other packages.
-_SOURCES: list[Path] = [Path(__file__).parent]
+_HERE = Path(__file__).parent
+
+# Folder of kernels → other folders whose functions they call.
+_USES: dict[Path, tuple[Path, ...]] = {}
 
 
-def register_sources(folder: Path) -> None:
-    """Let the kernels in another package's folder be part of the key; call it before they are imported."""
-    _SOURCES.append(folder)
+def register_sources(folder: Path, *uses: Path) -> None:
+    """Let the kernels of a folder be keyed by the sources of other folders too; call it before they are imported."""
+    _USES[folder] = uses
     source_hash.cache_clear()
 
 
+def _sources(folder: Path) -> list[Path]:
+    """Return the folder, all that its kernels use, and the one that every kernel may use."""
+    found: list[Path] = []
+    open_ = [_HERE, folder]
+    while open_:
+        one = open_.pop()
+        if one not in found:
+            found.append(one)
+            open_ += _USES.get(one, ())
+    return sorted(found)
+
+
 @cache
-def source_hash() -> str:
-    """Hash of every kernel source, the numba version and the CPU name and features."""
+def source_hash(folder: Path = _HERE) -> str:
+    """Hash of the sources that the kernels of a folder rest on, the numba version and the CPU name and features."""
     digest = hashlib.sha256()
-    for folder in _SOURCES:
-        for path in sorted(folder.glob("*.py")):
+    for source in _sources(folder):
+        for path in sorted(source.glob("*.py")):
             digest.update(path.name.encode())
             digest.update(path.read_bytes())
     digest.update(numba.__version__.encode())
@@ -74,20 +88,21 @@ def _private_temporary() -> Path:
     return Path(tempfile.mkdtemp(prefix="cosim-"))
 
 
-def cache_dir() -> Path:
-    """Folder of the kernels compiled from the sources as they are now."""
-    return cache_root() / "kernels" / source_hash()
+def cache_dir(folder: Path = _HERE) -> Path:
+    """Where the kernels of a folder are kept, compiled from the sources as they are now."""
+    return cache_root() / "kernels" / source_hash(folder)
 
 
 def kernel(function: Function) -> Function:
     """Compile with numba: cached on disk, no fastmath, Python's error model."""
-    before, config.CACHE_DIR = config.CACHE_DIR, str(cache_dir())
+    folder = Path(function.__code__.co_filename).parent
+    before, config.CACHE_DIR = config.CACHE_DIR, str(cache_dir(folder))
     try:  # numba looks at its setting here and never again; other packages' functions keep their own folder
         return cast("Function", numba.njit(cache=True, fastmath=False)(function))
     finally:
         config.CACHE_DIR = before
 
 
-def is_compiled() -> bool:
-    """Whether this machine already holds compiled kernels for the sources as they are now."""
-    return any(cache_dir().glob("**/*.nbi")) if cache_dir().exists() else False
+def is_compiled(folder: Path = _HERE) -> bool:
+    """Whether this machine already holds compiled kernels of a folder for the sources as they are now."""
+    return any(cache_dir(folder).glob("**/*.nbi")) if cache_dir(folder).exists() else False

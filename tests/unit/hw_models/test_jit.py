@@ -32,12 +32,13 @@ RUN = """
 import sys
 from pathlib import Path
 from hw_models.kernels import _jit
-_jit.register_sources(Path(sys.argv[1]))
+folder, *others = map(Path, sys.argv[1:])
+_jit.register_sources(folder, *others)
 sys.path.insert(0, sys.argv[1])
 from priced import price
 value = price(3.0)
 hits = sum(price.stats.cache_hits.values()) if hasattr(price, "stats") else -1
-print(_jit.cache_dir().name, value, hits, _jit.is_compiled())
+print(_jit.cache_dir(folder).name, value, hits, _jit.is_compiled(folder))
 """
 
 
@@ -50,11 +51,11 @@ def sources(tmp_path):
     return folder
 
 
-def run(folder: Path, cache: Path, **environment: str) -> list[str]:
+def run(folder: Path, cache: Path, *others: Path, **environment: str) -> list[str]:
     """Import the kernels of a folder in a fresh interpreter; return cache folder, value, cache hits, compiled."""
     env = {key: value for key, value in os.environ.items() if key != "NUMBA_DISABLE_JIT"}
     env |= {"COSIM_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"} | environment
-    done = subprocess.run([sys.executable, "-c", RUN, str(folder)], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", RUN, str(folder), *map(str, others)], env=env, capture_output=True, text=True, check=True)
     return done.stdout.split()
 
 
@@ -98,6 +99,16 @@ def test_kernels_leave_the_cache_folder_of_other_packages_alone(monkeypatch, tmp
     assert _jit.config.CACHE_DIR == "theirs"
 
 
-def test_the_hash_covers_every_kernel_source():
-    assert len(_jit.source_hash()) == 16
-    assert all(folder.is_dir() for folder in _jit._SOURCES)
+def test_a_folder_that_another_uses_is_part_of_its_key_and_unrelated_ones_are_not(sources, tmp_path):
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "tie.py").write_text("first = min\n")
+    alone = run(sources, tmp_path / "cache")
+    using = run(sources, tmp_path / "cache", rules)
+    (rules / "tie.py").write_text("first = max\n")
+    assert len({alone[0], using[0], run(sources, tmp_path / "cache", rules)[0]}) == 3
+    assert run(sources, tmp_path / "cache")[0] == alone[0]
+
+
+def test_every_folder_of_kernels_has_a_key_of_its_own(tmp_path):
+    assert len(_jit.source_hash()) == len(_jit.source_hash(tmp_path)) == 16
