@@ -20,13 +20,13 @@ OP_COLUMNS = (
 
 def ledger_csv(result: Result) -> str:
     """Return all ledger rows, and the bar of a comparison (`group`) that each belongs to."""
-    return _text((*COLUMNS, "group"), _ledger_rows(result))
+    return text_of((*COLUMNS, "group"), _ledger_rows(result))
 
 
 def ledgers_csv(comparison: Comparison) -> str:
     """Return the ledgers of all chips, the chip in the first column."""
     rows = ((result.chip.name, *row) for result in comparison.results for row in _ledger_rows(result))
-    return _text(("chip", *COLUMNS, "group"), rows)
+    return text_of(("chip", *COLUMNS, "group"), rows)
 
 
 def ops_csv(result: Result) -> str:
@@ -36,7 +36,7 @@ def ops_csv(result: Result) -> str:
         if row.op:
             energy[row.op] += row.energy_j
     rows = ([*_run_cells(op), energy[op.name], op.weight_bits, op.activation_bits, op.resident, op.output_snr_db] for op in result.ops)
-    return _text(OP_COLUMNS, rows)
+    return text_of(OP_COLUMNS, rows)
 
 
 def _run_cells(op: OpRun) -> tuple[Any, ...]:
@@ -107,7 +107,7 @@ def waterfall_csv(comparison: Comparison) -> str:
             (comparison.results[0].chip.name, result.chip.name, group, first[group], own[group], own[group] - first[group])
             for group in GROUPS
         ]
-    return _text(("first_chip", "chip", "component", "first_energy_j", "energy_j", "delta_j"), rows)
+    return text_of(("first_chip", "chip", "component", "first_energy_j", "energy_j", "delta_j"), rows)
 
 
 def _with_interval(name: str, value: float, low: float, high: float) -> dict[str, float]:
@@ -120,10 +120,10 @@ def _ledger_rows(result: Result) -> Iterable[tuple[Any, ...]]:
 
 
 def _dicts(rows: Sequence[dict[str, Any]]) -> str:
-    return _text(tuple(rows[0]), (tuple(row.values()) for row in rows))
+    return text_of(tuple(rows[0]), (tuple(row.values()) for row in rows))
 
 
-def _text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def text_of(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Write with the csv module, which gives floats as `repr`; None becomes an empty field."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")

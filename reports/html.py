@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from cosim.ledger import GROUPS
 from cosim.simulation.compare import ACCURACY_NOTE, METRICS, Comparison, energy_by_group
+from cosim.simulation.placement import Placement
 from cosim.simulation.result import Result
 from reports import csv_files, wording
 from reports.compare import METRIC_NAMES, area_chart, conclusions, headline_of, metric_chart, stack_chart, waterfall_chart
 from reports.energy import by_component, by_group, by_op, component_chart, op_chart
 from reports.figures import GROUP_COLORS, LIMIT_COLORS
 from reports.latency import by_device, by_limit, limit_kind, roofline_chart, timeline_chart
+from reports.placement import bound_line, compared_charts, device_rows, objective_of, sentence
+from reports.placement import conclusions as place_conclusions
 from reports.sources import assumed, influences, overridden_bits, sourced
 from reports.text import coverage_line, weights_line
 
@@ -44,11 +47,32 @@ def compare_files(comparison: Comparison) -> dict[str, str]:
     }
 
 
+def place_files(placement: Placement) -> dict[str, str]:
+    """Return file name → content of the report of a placement: what runs where, and all that a run has."""
+    return {"placement.html": place_page(placement), **run_files(placement.result)}
+
+
+def place_page(placement: Placement) -> str:
+    """Return the page of a placement."""
+    return (
+        environment()
+        .get_template("place.html.j2")
+        .render(
+            placement=placement,
+            result=placement.result,
+            objective=objective_of(placement),
+            conclusions=place_conclusions(placement),
+            charts=compared_charts(placement),
+            devices=device_rows(placement),
+        )
+    )
+
+
 def run_page(result: Result) -> str:
     """Return the page of one run."""
     limits = by_limit(result)
     return (
-        _environment()
+        environment()
         .get_template("run.html.j2")
         .render(
             result=result,
@@ -75,7 +99,7 @@ def compare_page(comparison: Comparison) -> str:
     results = comparison.results
     energies = {result.chip.name: energy_by_group(result) for result in results}
     return (
-        _environment()
+        environment()
         .get_template("compare.html.j2")
         .render(
             results=results,
@@ -108,6 +132,8 @@ def findings(result: Result) -> list[str]:
     if limits := by_limit(result):
         first = limits[0]
         told.append(f"{wording.percent(first.share)} of the busy time is limited by {first.name} on {first.device}.")
+    if result.gap is not None and result.fidelity != "bound":
+        told.append(f"{sentence(bound_line(result))}.")
     if signal := result.signal:
         told.append(
             f"Outputs of {wording.plural(signal.n_ops, 'analog op')} have an SNR of {wording.decibels(signal.median_db)} at the median of "
@@ -148,7 +174,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """Return the templates, with autoescape on and the wordings as filters."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
 

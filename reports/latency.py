@@ -132,7 +132,7 @@ def timeline_chart(result: Result, width_px: float = 1100) -> Chart:
             blocks(axes, [(0, y - 0.36, length, y + 0.36)], "#f5f7fa")
         _draw_ops(axes, result.ops, lanes, result, length / (axes.bbox.width or 1.0))
         for i, memory in enumerate(memories):
-            labels.append(_draw_traffic(axes, result, memory, len(devices) + i))
+            labels.append(draw_traffic(axes, result, memory, len(devices) + i))
         axes.yaxis.set_ticks(range(len(labels)), labels)
         value_axis(axes, length, "s", "time", n=10)
         svg = to_svg(figure, "timeline", "Timeline of devices and memories", [(axes, _op_marks(result, lanes))])
@@ -155,7 +155,7 @@ def _draw_ops(axes: Axes, ops: Sequence[OpRun], lanes: dict[str, int], result: R
         blocks(axes, group, color, "white" if wide else "none")
 
 
-def _draw_traffic(axes: Axes, result: Result, memory: Memory, y: int) -> str:
+def draw_traffic(axes: Axes, result: Result, memory: Memory, y: int) -> str:
     """Draw the traffic of a memory as steps in lane y; return the lane's label."""
     used = traffic(result, memory)
     height = np.minimum(used, 1.0) * 0.72

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from cosim.ledger import GROUPS
 from cosim.simulation.compare import ACCURACY_NOTE, Comparison, Ratio, energy_by_group
+from cosim.simulation.placement import Placement, loads
 from cosim.simulation.result import Result
 from reports.compare import METRIC_NAMES, by_importance, conclusions
 from reports.csv_files import headline
 from reports.energy import by_component, top_ops
 from reports.latency import by_device, by_limit
+from reports.placement import bound_line, objective_of
+from reports.placement import conclusions as place_conclusions
 from reports.sources import influences, overridden_bits
 from reports.wording import INTERVAL, TOPS_RULE, area, count, decibels, digits, percent, plural, quantity, shorten, span, times
 
@@ -32,6 +35,30 @@ def run_table(result: Result) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
+def place_table(placement: Placement) -> str:
+    """Return a placement: what it was placed for, against its bound and another policy, and the load of every device."""
+    result = placement.result
+    head = [("", "", "no placement beats", "gap")]
+    head.append(("makespan", quantity(result.latency_s, "s"), quantity(result.floor.makespan_s, "s"), _gap(result.gap)))
+    energy_gap = result.energy_j / result.floor.energy_j - 1 if result.floor.energy_j else None
+    head.append(("energy", quantity(result.energy_j, "J"), quantity(result.floor.energy_j, "J"), _gap(energy_gap)))
+    rows = [("device", "kind", "ops", "busy", "of the time", "", "energy")]
+    for load in loads(result):
+        busy = (quantity(load.busy_s, "s"), percent(load.share), _bar(load.share))
+        rows.append((load.device, load.kind, str(load.n_ops), *busy, quantity(load.energy_j, "J")))
+    blocks = [
+        f"{_title(result)}\n  objective: {objective_of(placement)}",
+        aligned(head, left=(0,)),
+        "Load\n" + aligned(rows, left=(0, 1, 5)),
+        "\n".join(place_conclusions(placement)),
+    ]
+    return "\n\n".join(blocks)
+
+
+def _gap(gap: float | None) -> str:
+    return "" if gap is None else percent(gap) if gap >= 5e-4 else "none"
+
+
 def compare_table(comparison: Comparison) -> str:
     """Return chips side by side: headline, ratios with their intervals, energy by group, waterfall and conclusions."""
     first = comparison.results[0]
@@ -50,7 +77,7 @@ def compare_table(comparison: Comparison) -> str:
     return "\n\n".join(blocks)
 
 
-def _align(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), indent: int = 2) -> str:
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), indent: int = 2) -> str:
     """Align columns: those listed in `left` to the left, all others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
@@ -93,7 +120,7 @@ def _headline(result: Result) -> str:
     rows.append(("area", area(result.chip.area_m2), "", ""))
     efficiency = f"{digits(row['tops_per_w_low'])} – {digits(row['tops_per_w_high'])} TOPS/W"
     rows.append(("efficiency", f"{digits(row['tops_per_w'])} TOPS/W", efficiency, TOPS_RULE))
-    return _align(rows, left=(0, 3))
+    return aligned(rows, left=(0, 3))
 
 
 def _components(result: Result) -> str:
@@ -102,7 +129,7 @@ def _components(result: Result) -> str:
     if rest := parts[N_PARTS:]:
         share = sum(part.share for part in rest)
         rows.append((plural(len(rest), "other"), quantity(sum(part.energy_j for part in rest), "J"), percent(share), _bar(share)))
-    return "Energy by component\n" + _align(rows, left=(0, 3)) if rows else ""
+    return "Energy by component\n" + aligned(rows, left=(0, 3)) if rows else ""
 
 
 def _top_ops(result: Result) -> str:
@@ -115,7 +142,7 @@ def _top_ops(result: Result) -> str:
         facts = (run.op_type, run.device, quantity(run.end_s - run.start_s, "s")) if run else ("", "", "")
         snr = decibels(run.output_snr_db) if run else ""
         rows.append((shorten(op.name, 40), *facts, quantity(op.energy_j, "J"), percent(share), snr, run.limit if run else ""))
-    return "Energy by op\n" + _align(rows, left=(0, 1, 2, 7))
+    return "Energy by op\n" + aligned(rows, left=(0, 1, 2, 7))
 
 
 def _time(result: Result) -> str:
@@ -123,7 +150,8 @@ def _time(result: Result) -> str:
     busy += [(d.name, str(d.n_ops), quantity(d.busy_s, "s"), percent(d.share)) for d in by_device(result)]
     rows = [("limited by", "device", "ops", "busy time")]
     rows += [(limit.name, limit.device, str(limit.n_ops), percent(limit.share)) for limit in by_limit(result)[:N_LIMITS]]
-    return "Time\n" + _align(busy) + "\n\n" + _align(rows, left=(0, 1))
+    bound = f"\n\n  {bound_line(result)}" if result.gap is not None and result.fidelity != "bound" else ""
+    return "Time\n" + aligned(busy) + "\n\n" + aligned(rows, left=(0, 1)) + bound
 
 
 def _weights(result: Result) -> str:
@@ -197,7 +225,7 @@ def _side_by_side(comparison: Comparison) -> str:
         ("pays off after", *(_inferences(result) for result in results)),
         ("assumed share", *(percent(result.assumed_share) for result in results)),
     ]
-    return _align(rows, indent=0) + f"\n(TOPS/W: {TOPS_RULE})"
+    return aligned(rows, indent=0) + f"\n(TOPS/W: {TOPS_RULE})"
 
 
 def _inferences(result: Result) -> str:
@@ -214,7 +242,7 @@ def _ratios(comparison: Comparison) -> str:
             for chip, ratio in by_chip.items()
             if chip != first
         ]
-    return _align(rows, left=(0, 1, 4), indent=0)
+    return aligned(rows, left=(0, 1, 4), indent=0)
 
 
 def _told(metric: str, ratio: Ratio) -> tuple[str, str]:
@@ -228,7 +256,7 @@ def _groups(comparison: Comparison) -> str:
     rows: list[tuple[str, ...]] = [("energy", *(result.chip.name for result in comparison.results))]
     rows += [(name, *(quantity(group[name], "J") for group in groups)) for name in GROUPS if any(group[name] for group in groups)]
     rows.append(("total", *(quantity(result.energy_j, "J") for result in comparison.results)))
-    return _align(rows, indent=0)
+    return aligned(rows, indent=0)
 
 
 def _waterfall(comparison: Comparison, result: Result) -> str:
@@ -238,4 +266,4 @@ def _waterfall(comparison: Comparison, result: Result) -> str:
         (f"  {name}", f"{'+' if delta_j > 0 else '-'}{quantity(abs(delta_j), 'J')}") for name, delta_j in by_importance(comparison, result)
     ]
     rows.append((result.chip.name, quantity(result.energy_j, "J")))
-    return f"Where the difference to {first.chip.name} comes from\n" + _align(rows)
+    return f"Where the difference to {first.chip.name} comes from\n" + aligned(rows)

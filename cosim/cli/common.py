@@ -34,20 +34,28 @@ class Dimension(click.ParamType[tuple[str, int]]):
 
 
 def workload_options(command: Command) -> Command:
-    """Add the options that choose and shape a workload, and how it is run."""
+    """Add the options that choose and shape a workload, and how it is run, with HEFT as the policy."""
+    return simulation_options("heft")(command)
+
+
+def simulation_options(policy: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds the options of every simulation, with a policy as the default."""
+
+    def add(command: Command) -> Command:
+        text = "A name of `cosim list policies`, or fixed:FILE."
+        return click.option("--policy", type=str, default=policy, show_default=True, help=text)(placed_options(command))
+
+    return add
+
+
+def placed_options(command: Command) -> Command:
+    """Add the options of a simulation whose policy is given."""
     options = (
         click.option("--batch", type=int, default=None, metavar="N", help="Inferences run together.  [default: 1]"),
         click.option("--dim", "dims", type=Dimension(), multiple=True, help="Set a named dimension, such as seq=128."),
         click.option("--weight-bits", type=int, default=8, show_default=True, metavar="N", help="Bits of weights, the same on all chips."),
         click.option("--activation-bits", type=int, default=8, show_default=True, metavar="N", help="Bits of activations."),
-        click.option("--fidelity", type=str, default="simpy", show_default=True, help="bound, mapped or simpy."),
-        click.option(
-            "--policy",
-            type=str,
-            default="heft",
-            show_default=True,
-            help="heft, greedy, single[:DEVICE] (all that it can run) or fixed:FILE.",
-        ),
+        click.option("--fidelity", type=str, default="event", show_default=True, help="bound, mapped, event or simpy."),
         click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of everything random."),
         click.option(
             "--out", "out_dir", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder for reports."
@@ -80,52 +88,84 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-def warm_up_if_cold() -> None:
-    """On a machine's first run, say that kernels are being compiled, and compile them with progress."""
-    from hw_models.kernels._jit import is_compiled
-
-    if is_compiled() or os.environ.get("NUMBA_DISABLE_JIT") == "1":
+def warm_up_if_cold(*policies: str) -> None:
+    """On a machine's first use of models and policies, say that kernels are being compiled, and compile them with progress."""
+    if os.environ.get("NUMBA_DISABLE_JIT") == "1":
         return
-    from cosim.cli.warmup import compile_kernels
+    from cosim.cli.warmup import built_in_policies, cold_steps, run_steps
 
-    note("First run on this machine: compiling the model kernels once (some seconds).")
-    compile_kernels(show_progress=sys.stderr.isatty())
+    known = built_in_policies()
+    todo = cold_steps(name for name in dict.fromkeys(text.partition(":")[0] for text in policies) if name in known)
+    if todo:
+        note(f"First use on this machine: compiling {', '.join(step.label for step in todo)} once (some seconds).")
+        run_steps(todo, show_progress=sys.stderr.isatty())
 
 
-def write_files(folder: Path, files: Mapping[str, str | bytes]) -> list[str]:
-    """Write files into a folder so that each is whole or absent; return their paths.
+def write_files(folder: Path, files: Mapping[str, str | bytes], more: Mapping[Path, str] | None = None) -> list[str]:
+    """Write files into a folder, and `more` elsewhere, so that all are whole or none is there; return their paths.
 
-    Raises StoreError when the folder cannot be made or written.
+    Raises StoreError when a folder cannot be made or a file not written, or when two of them go to one file.
     """
+    contents: dict[Path, str | bytes] = {folder / name: content for name, content in files.items()}
+    places = {path.absolute().resolve(): content for path, content in contents.items()}
+    for path, text in (more or {}).items():
+        if places.setdefault(path.absolute().resolve(), text) != text:
+            raise StoreError(f"{path}: something else is to be written there; name another file")
+        contents[path] = text
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"--out {folder}: cannot be made: {error.strerror or error}") from None
-    written = []
-    for name, content in files.items():
-        data = content.encode() if isinstance(content, str) else content
-        _write_whole(folder / name, data)
-        written.append(str(folder / name))
-    return written
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write to a temporary file beside the target, then rename over it."""
-    temporary = ""
+    parts: dict[Path, Path] = {}
     try:
+        for path, content in contents.items():
+            parts[path] = _write_part(path, content.encode() if isinstance(content, str) else content)
+        for path, part in parts.items():
+            _move(part, path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+    return [str(path) for path in contents]
+
+
+def _write_part(path: Path, data: bytes) -> Path:
+    """Write to a temporary file beside the target and return its path."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
-            temporary = handle.name
+            temporary = Path(handle.name)
             handle.write(data)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.chmod(0o644)
+    except OSError as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from None
+    return temporary
+
+
+def _move(part: Path, path: Path) -> None:
+    """Rename a whole file over its target."""
+    try:
+        part.replace(path)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def check_out_dir(folder: Path) -> None:
     """Refuse an output folder that is a file, before any work is done."""
     if folder.exists() and not folder.is_dir():
         raise CosimError(f"--out {folder}: is a file; name a folder")
+
+
+def check_out_file(option: str, path: Path | None) -> None:
+    """Refuse a file that cannot be written (a folder, or below a file or a folder that is closed), before any work is done."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise CosimError(f"{option} {path}: is a folder; name a file")
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise CosimError(f"{option} {path}: {above} is a file; name a file in a folder")
+    if not os.access(above, os.W_OK):
+        raise CosimError(f"{option} {path}: the folder {above} cannot be written; name another")

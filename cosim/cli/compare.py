@@ -43,7 +43,7 @@ def command(
     network = load_inputs(workload, batch, dims)
     for text in network.notes:
         note(f"note: {text}")
-    warm_up_if_cold()
+    warm_up_if_cold(policy)
     comparison = Comparison(tuple(Simulation(chip, network, policy, fidelity, seed, weight_bits, activation_bits).run() for chip in built))
     files = write_files(out_dir, compare_files(comparison))
     if as_json:

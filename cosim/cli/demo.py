@@ -21,7 +21,7 @@ def command(out_dir: Path, as_json: bool) -> None:
         dims=(),
         weight_bits=8,
         activation_bits=8,
-        fidelity="simpy",
+        fidelity="event",
         policy="heft",
         seed=0,
         out_dir=out_dir,

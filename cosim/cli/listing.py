@@ -1,4 +1,4 @@
-"""`cosim list chips|workloads|devices|parts`."""
+"""`cosim list chips|workloads|devices|parts|policies`."""
 
 from __future__ import annotations
 
@@ -40,14 +40,26 @@ def _parts() -> Rows:
     return [{"name": name, "title": read_yaml(path).data.get("title", "")} for name, path in list_parts().items()]
 
 
-_LISTS: dict[str, Callable[[], Rows]] = {"chips": _chips, "workloads": _workloads, "devices": _devices, "parts": _parts}
+def _policies() -> Rows:
+    from cosim.scheduling.base import policy_classes
+
+    return [{"name": name, "title": (cls.__doc__ or "").strip().splitlines()[0]} for name, cls in policy_classes().items()]
+
+
+_LISTS: dict[str, Callable[[], Rows]] = {
+    "chips": _chips,
+    "workloads": _workloads,
+    "devices": _devices,
+    "parts": _parts,
+    "policies": _policies,
+}
 
 
 @click.command("list")
 @click.argument("what", type=click.Choice(list(_LISTS)))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 def command(what: str, as_json: bool) -> None:
-    """List chips, workloads, devices or parts."""
+    """List chips, workloads, devices, parts or policies."""
     rows = _LISTS[what]()
     if as_json:
         echo_json({what: rows})

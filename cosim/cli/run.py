@@ -45,8 +45,8 @@ def run_and_report(
     network = load_inputs(workload, batch, dims)
     for text in network.notes:
         note(f"note: {text}")
-    warm_up_if_cold()
-    result = Simulation(built, network, policy, fidelity, seed, weight_bits, activation_bits).run()
+    warm_up_if_cold(policy)
+    result = Simulation(built, network, policy, fidelity, seed, weight_bits, activation_bits).run(tight=True)
     files = write_files(out_dir, {**run_files(result), "placement.json": schedule_text(schedule_of(result))})
     if as_json:
         echo_json({**result.summary(), "files": files})

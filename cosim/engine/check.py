@@ -71,6 +71,8 @@ def _check_durations(problem: Problem, playback: Playback, slack_s: float) -> No
 def _check_inputs(problem: Problem, playback: Playback, slack_s: float) -> None:
     early_edge = playback.edge_start_s < playback.end_s[problem.edge_src] - slack_s
     early_task = playback.start_s[problem.edge_dst] < playback.edge_end_s - slack_s
+    for task in np.flatnonzero(playback.start_s < problem.release_s - slack_s)[:1]:
+        raise SimulationError(f"{problem.task_label(task)} starts at {playback.start_s[task]} s, before its release")
     for edge in np.flatnonzero(early_edge)[:1]:
         raise SimulationError(f"edge {edge} starts before {problem.task_label(problem.edge_src[edge])} has ended")
     for edge in np.flatnonzero(early_task)[:1]:
@@ -111,7 +113,7 @@ def _ready(problem: Problem, playback: Playback) -> tuple[FloatArray, BoolArray]
 
     What comes over work of no length, or with a flow, may come later in the same instant.
     """
-    ready_s = np.zeros(problem.n_tasks)
+    ready_s = problem.release_s.copy()
     np.maximum.at(ready_s, problem.edge_dst, playback.edge_end_s)
     shared, src = problem.shared_bytes > 0, problem.edge_src
     by_source = (playback.start_s[src] == playback.end_s[src]) | shared[src]

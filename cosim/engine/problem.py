@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -41,6 +41,7 @@ class Problem:
     mode                  none: transfers take latency + bytes/cap and share nothing; fifo: the same, one at a
                           time on one bus; fair: max-min shares of the resources
     task_names            [n_tasks] for messages; may be empty
+    release_s             [n_tasks] before which a task is not ready, as if one more input arrived then; empty: 0
 
     Raises ScheduleError for a task on a device that does not exist or cannot run it, SimulationError
     for a graph with a cycle and for numbers out of range.
@@ -60,11 +61,14 @@ class Problem:
     membership: BoolArray
     mode: Mode
     task_names: tuple[str, ...] = ()
+    release_s: FloatArray = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
         """Turn the arrays into contiguous ones of one type, and refuse what cannot be played."""
         if self.mode not in get_args(Mode):
             raise SimulationError(f"mode {self.mode!r} is not known; choose one of: {', '.join(get_args(Mode))}")
+        if not len(self.release_s):
+            object.__setattr__(self, "release_s", np.zeros(len(self.cost_s)))
         kinds: dict[str, type[np.generic]] = {"FloatArray": np.float64, "IntArray": np.int64, "BoolArray": np.bool_}
         for item in fields(self):
             if str(item.type) in kinds:
@@ -132,7 +136,7 @@ class Problem:
     def _check_shapes(self) -> None:
         n_tasks, n_edges, n_resources = self.cost_s.size, self.edge_src.size, self.capacity_bytes_per_s.size
         shapes: dict[str, tuple[int, ...]] = {
-            **dict.fromkeys(("cost_s", "assignment", "priority", "flow_bytes"), (n_tasks,)),
+            **dict.fromkeys(("cost_s", "assignment", "priority", "flow_bytes", "release_s"), (n_tasks,)),
             **dict.fromkeys(("edge_src", "edge_dst", "edge_latency_s", "edge_bytes", "edge_cap_bytes_per_s"), (n_edges,)),
             "capacity_bytes_per_s": (n_resources,),
             "membership": (n_tasks + n_edges, n_resources),
@@ -155,7 +159,7 @@ class Problem:
             )
         for task in np.flatnonzero(np.isnan(self.priority))[:1]:
             raise ScheduleError(f"{self.task_label(task)} has priority nan; give a number, larger runs first")
-        for name in ("cost_s", "flow_bytes"):
+        for name in ("cost_s", "flow_bytes", "release_s"):
             values = getattr(self, name)
             for task in np.flatnonzero(~((values >= 0) & np.isfinite(values)))[:1]:
                 raise SimulationError(f"{self.task_label(task)} has {name} = {values[task]}; it must be 0 or more, and finite")

@@ -82,9 +82,8 @@ def water_fill(
     """Max-min fair rates of the flows `order[:n_flows]`, which stand in (cap, id) order.
 
     Until every flow is fixed: r = the resource of least share left/n_left (lowest index on ties). If the
-    first unfixed flow has cap <= share, it gets its cap; else the first unfixed flow that loads r gets
-    share. What it got is taken from every resource it loads. With one resource this is
-    rate = min(cap, left/n_left) in (cap, id) order.
+    first unfixed flow has cap <= share, it gets its cap; else all unfixed flows that load r get share.
+    What a flow got is taken from every resource it loads.
 
     Flow f loads `resource[first[f]:first[f + 1]]`. Writes `rate` [bytes/s, by flow id]; `left` and
     `n_left` (one entry a resource) are scratch. A flow with no resource gets its cap.
@@ -94,31 +93,31 @@ def water_fill(
     for r in range(n_resources):
         left[r] = capacity_bytes_per_s[r]
         n_left[r] = 0
-    for flow in order[:n_flows]:
-        rate[flow] = -1.0  # not fixed yet
-        for r in resource[first[flow] : first[flow + 1]]:
-            n_left[r] += 1
-    for head in range(n_flows):
-        while rate[order[head]] < 0.0:
-            flow = order[head]
-            given = cap_bytes_per_s[flow]
-            bottleneck = -1
-            for r in range(n_resources):
-                if n_left[r] > 0 and left[r] / n_left[r] < given:
-                    bottleneck = r
-                    given = left[r] / n_left[r]
+    for place in range(n_flows):
+        rate[order[place]] = -1.0  # not fixed yet
+        for k in range(first[order[place]], first[order[place] + 1]):
+            n_left[resource[k]] += 1
+    head = 0
+    while head < n_flows:
+        given = cap_bytes_per_s[order[head]]
+        bottleneck = -1
+        for r in range(n_resources):
+            if n_left[r] > 0 and left[r] / n_left[r] < given:
+                bottleneck = r
+                given = left[r] / n_left[r]
+        last = head + 1 if bottleneck < 0 else n_flows
+        for place in range(head, last):
+            flow = order[place]
             loads = bottleneck < 0
-            place = head
-            while not loads:
-                flow = order[place]
-                place += 1
-                if rate[flow] < 0.0:
-                    for r in resource[first[flow] : first[flow + 1]]:
-                        loads = loads or r == bottleneck
-            rate[flow] = given
-            for r in resource[first[flow] : first[flow + 1]]:
-                left[r] -= given
-                n_left[r] -= 1
+            for k in range(first[flow], first[flow + 1]):
+                loads = loads or resource[k] == bottleneck
+            if loads and rate[flow] < 0.0:
+                rate[flow] = given
+                for k in range(first[flow], first[flow + 1]):
+                    left[resource[k]] -= given
+                    n_left[resource[k]] -= 1
+        while head < n_flows and rate[order[head]] >= 0.0:
+            head += 1
 
 
 def advance(order: Sequence[int], n_flows: int, remaining: MutableSequence[float], rate: Sequence[float], elapsed_s: float) -> None:

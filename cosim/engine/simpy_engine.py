@@ -139,10 +139,18 @@ class _Run:
         transfer = self._bus_transfer if self.problem.mode == "fifo" else self._transfer
         for device in range(self.problem.n_devices):
             self.env.process(self._device(device, transfer))
-        for task, n_missing in enumerate(self.n_missing):
-            if n_missing == 0:
-                self._make_ready(task)
+        for task, release_s in enumerate(self.problem.release_s.tolist()):
+            self.n_missing[task] += 1
+            if release_s > 0.0:
+                self.env.process(self._release(task, release_s))
+            else:
+                self._receive(task)
         self.env.run()
+
+    def _release(self, task: int, release_s: float) -> Process:
+        """A task that is not ready before some time waits for it as for one more input."""
+        yield self.env.timeout(release_s)
+        self._receive(task)
 
     def _device(self, device: int, transfer: Callable[[int], Process]) -> Process:
         """A device: waits for a task, runs it, hands its outputs on."""
@@ -189,7 +197,9 @@ class _Run:
 
     def _deliver(self, edge: int) -> None:
         self.edge_end_s[edge] = self.env.now
-        task = self.edge_dst[edge]
+        self._receive(self.edge_dst[edge])
+
+    def _receive(self, task: int) -> None:
         if semantics.receive(task, self.n_missing, self.state):
             self._make_ready(task)
 

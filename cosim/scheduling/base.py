@@ -33,7 +33,7 @@ class Policy(ABC):
         """Place and order all tasks; whatever is drawn comes from `rng`."""
 
 
-_BUILT_IN = ("heft", "greedy", "single")
+_BUILT_IN = ("classic", "exact", "greedy", "learned", "search", "single")
 _POLICIES: Classes[Policy] = Classes("policy", "name", [f"cosim.scheduling.{name}" for name in _BUILT_IN], "cosim.policies", ScheduleError)
 
 # Decorator that registers a policy class under the name that `--policy` takes.

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cosim.engine.compiled import play
 from cosim.engine.problem import Mode, Problem
-from cosim.engine.simpy_engine import play
+from cosim.engine.tables import Tables
 from cosim.plan import Schedule
 from cosim.scheduling.instance import Plan
 from workloads.errors import ScheduleError
@@ -43,6 +44,35 @@ def placed_problem(
         edge_cap_bytes_per_s=instance.bandwidth_bytes_per_s[src, dst],
         capacity_bytes_per_s=capacity,
         membership=np.ones((instance.n_tasks + instance.n_edges, capacity.size), bool),
+        mode=mode,
+        task_names=instance.task_names,
+    )
+
+
+def instance_tables(
+    instance: Instance, mode: Mode = "none", op_bytes: FloatArray | None = None, memory_bytes_per_s: float | None = None
+) -> Tables:
+    """Return an instance as tables for the compiled engine: any placement of them is what `placed_problem` makes of it."""
+    n, m = instance.n_tasks, instance.n_devices
+    n_bytes = np.zeros((n, m, 1))
+    n_bytes[:, :, 0] = (np.zeros(n) if op_bytes is None else op_bytes)[:, np.newaxis]
+    return Tables(
+        fixed_s=np.zeros((n, m)),
+        body_s=instance.cost_s,
+        read_bytes=n_bytes,
+        own_bytes=n_bytes,
+        write_bytes=np.zeros((n, m, 1)),
+        memory_bytes_per_s=np.array([np.inf]),
+        capacity_bytes_per_s=np.array([np.inf if memory_bytes_per_s is None else memory_bytes_per_s], np.float64),
+        link_bytes_per_s=np.full(m, np.inf),
+        link_is_shared=False,
+        edge_src=instance.edge_src,
+        edge_dst=instance.edge_dst,
+        edge_bytes=instance.edge_bytes,
+        edge_memory=np.zeros(instance.n_edges, np.int64),
+        latency_s=instance.latency_s,
+        edge_bytes_per_s=instance.bandwidth_bytes_per_s,
+        edges_are_input=False,
         mode=mode,
         task_names=instance.task_names,
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosim.scheduling.base import Policy, policy
-from cosim.scheduling.instance import Plan, plan_from_times
+from cosim.scheduling.instance import Plan
+from cosim.scheduling.single import append_in_order
 
 if TYPE_CHECKING:
     from cosim.scheduling.instance import Instance
@@ -19,13 +20,4 @@ class Greedy(Policy):
 
     def plan(self, instance: Instance, rng: np.random.Generator) -> Plan:
         """Place and order all tasks; draws nothing."""
-        assignment = np.zeros(instance.n_tasks, np.int64)
-        start_s, end_s = np.zeros(instance.n_tasks), np.zeros(instance.n_tasks)
-        free_s = np.zeros(instance.n_devices)
-        for task in instance.topological_order.tolist():
-            starts = np.maximum(free_s, instance.ready_s(task, assignment, end_s))
-            ends = starts + instance.cost_s[task]
-            device = int(np.argmin(ends))
-            assignment[task], start_s[task], end_s[task] = device, starts[device], ends[device]
-            free_s[device] = ends[device]
-        return plan_from_times(instance, assignment, start_s, end_s)
+        return append_in_order(instance, np.full(instance.n_tasks, -1))

@@ -8,6 +8,7 @@ import numpy as np
 
 from cosim.scheduling.base import Policy, policy
 from cosim.scheduling.instance import Plan, plan_from_times
+from cosim.scheduling.kernels.classic import place_in_order
 from workloads.errors import ScheduleError, suggest
 
 if TYPE_CHECKING:
@@ -44,11 +45,13 @@ def _plan_on(instance: Instance, device: int) -> Plan:
 
 
 def append_in_order(instance: Instance, assignment: IntArray) -> Plan:
-    """Plan of a placement: tasks in topological order, each after the last task of its device."""
-    start_s, end_s = np.zeros(instance.n_tasks), np.zeros(instance.n_tasks)
-    free_s = np.zeros(instance.n_devices)
-    for task in instance.topological_order.tolist():
-        device = assignment[task]
-        start_s[task] = max(free_s[device], instance.ready_s(task, assignment, end_s)[device])
-        end_s[task] = free_s[device] = start_s[task] + instance.cost_s[task, device]
-    return plan_from_times(instance, assignment, start_s, end_s)
+    """Plan of a placement: tasks in topological order, each after the last task of its device; -1: the device where it ends first.
+
+    Raises ScheduleError for a task on a device that cannot run it.
+    """
+    placed, pinned = np.flatnonzero(assignment >= 0), np.ascontiguousarray(assignment, np.int64)
+    for task in placed[~instance.supported[placed, pinned[placed]]][:1]:
+        task_name, device_name = instance.task_names[task], instance.device_names[pinned[task]]
+        raise ScheduleError(f"task {task_name!r} is placed on {device_name!r}, which cannot run it; place it on another")
+    a = instance.arrays
+    return plan_from_times(instance, *place_in_order(a, a.order, pinned, np.zeros(a.cost_s.shape), gaps=False))

@@ -5,12 +5,12 @@ Devices report what happens inside them; this module charges links, shared memor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cosim.engine.problem import Playback
 from cosim.ledger import Row
 from cosim.simulation.costs import OpCosts
+from cosim.simulation.joules import Owner, standby
 from cosim.simulation.placed import Placed
 from cosim.simulation.residency import Residency
 from cosim.simulation.traffic import READ, WRITE, Traffic
@@ -18,8 +18,6 @@ from hw_models.chip import Chip
 from hw_models.cost import Spread
 from hw_models.memory.base import Memory, category
 from hw_models.registry import Device
-
-Owner = tuple[str, str]  # (device, component)
 
 
 @dataclass
@@ -126,13 +124,3 @@ def charge_standby(book: Account, chip: Chip, makespan_s: float) -> None:
     """Charge leakage and idle power of every device, and background and refresh of every memory, over the whole run."""
     for owner, power_w, kind, spreads, assumed in standby(chip):
         book.charge(*owner, kind, power_w * makespan_s, (0.0, makespan_s), spreads=spreads, assumed=assumed)
-
-
-def standby(chip: Chip) -> Iterator[tuple[Owner, float, str, tuple[Spread, ...], bool]]:
-    """Yield (owner, watts, category, spreads, assumed) of everything that draws power while the chip is on."""
-    for device in chip.devices.values():
-        yield (device.name, "idle"), device.idle_w, "idle", device.idle_spreads, device.idle_assumed
-    for memory in chip.memories.values():
-        for component, power_w in memory.standby_parts_w.items():
-            owner = (memory.name, component)
-            yield owner, power_w, category(component), memory.spreads.get(component, ()), component in memory.assumed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosim.ledger import Row, energy_by, to_frame, total_energy_j
-from cosim.simulation.accounting import Owner, standby
+from cosim.simulation.joules import Owner, standby
 from cosim.simulation.programming import Programming
 from cosim.simulation.uncertainty import Exposure
 from hw_models.chip import Chip
@@ -43,6 +43,27 @@ class OpRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """A tensor on its way between devices, from the end of the op that made it; `src` and `dst` are positions in `Result.ops`."""
+
+    src: int
+    dst: int
+    memory: str
+    start_s: float
+    end_s: float
+    n_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What no placement of the workload on the chip can beat in this run's engine: seconds (and by which argument), and joules."""
+
+    makespan_s: float = 0.0
+    energy_j: float = 0.0
+    argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """Output SNR in dB over the analog ops of a run: the worst with its op, and the median weighted by MACs; inf where nothing is lost."""
 
@@ -60,7 +81,10 @@ class Signal:
 class Result:
     """One simulated inference of the whole batch, weights already programmed.
 
-    `latency` carries the seconds exposed to each spread along the critical path.
+    `latency` carries the seconds exposed to each spread along the critical path, `transfers` every tensor that went from one
+    device to another, and `accuracy_loss` the estimate of the fraction of accuracy that analog ops lose (None: not known).
+    `planned_s` is the makespan that the policy expected without contention, `planned_bound_s` what it has proven that no
+    plan can beat in that model (0: nothing).
     """
 
     workload: Workload
@@ -79,6 +103,11 @@ class Result:
     busy_s: dict[str, float]
     memory_bytes: dict[str, float]
     provenance: dict[str, Any]
+    transfers: tuple[Transfer, ...] = ()
+    floor: Floor = Floor()
+    accuracy_loss: float | None = None
+    planned_s: float = 0.0
+    planned_bound_s: float = 0.0
 
     @cached_property
     def ledger(self) -> pd.DataFrame:
@@ -94,6 +123,11 @@ class Result:
     def latency_s(self) -> float:
         """Seconds from the first op's start to the last op's end."""
         return self.latency.total
+
+    @property
+    def gap(self) -> float | None:
+        """How far the makespan is above its lower bound, as a fraction; None where the bound is 0."""
+        return self.latency_s / self.floor.makespan_s - 1 if self.floor.makespan_s > 0 else None
 
     @cached_property
     def energy_j(self) -> float:
@@ -156,6 +190,8 @@ class Result:
             "energy_j_low": energy_low,
             "energy_j_high": energy_high,
             "edp_js": self.edp.total,
+            "lower_bound_s": self.floor.makespan_s,
+            "gap": self.gap,
             "tops_per_w": self.tops_per_w,
             "programming_energy_j": self.programming.energy_j,
             "programming_latency_s": self.programming.latency_s,

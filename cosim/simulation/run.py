@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from cosim.engine.problem import Playback
-from cosim.engine.simpy_engine import play
+from cosim.engine import compiled, simpy_engine
+from cosim.engine.problem import Mode, Playback
 from cosim.plan import PlannedOp, Schedule, load_schedule
 from cosim.provenance import provenance
 from cosim.scheduling.base import Instance, Plan, make_policy
 from cosim.scheduling.fixed import plan_from_schedule
+from cosim.scheduling.instance import Goal
 from cosim.simulation.accounting import account
 from cosim.simulation.bound import bound_plan, bound_playback
 from cosim.simulation.costs import OpCosts, cost_ops
 from cosim.simulation.critical_path import critical_path
-from cosim.simulation.placed import Placed, instance_of, place
+from cosim.simulation.joules import energy_of_ops_j
+from cosim.simulation.lower_bound import floor_of
+from cosim.simulation.placed import Placed, instance_of, place, tables_of
 from cosim.simulation.programming import programming
 from cosim.simulation.residency import Residency, plan_residency
-from cosim.simulation.result import OpRun, Result, busy_by_device, moved_by_memory
+from cosim.simulation.result import Floor, OpRun, Result, Transfer, busy_by_device, moved_by_memory
 from cosim.simulation.traffic import Traffic, plan_traffic
 from cosim.simulation.uncertainty import Exposure
 from hw_models.chip import Chip
@@ -28,7 +31,7 @@ from workloads.errors import SimulationError, WorkloadError, suggest
 from workloads.graph import Workload
 
 # Rung of the fidelity ladder → how the engine shares memories and links.
-FIDELITIES = {"bound": "none", "mapped": "none", "simpy": "fair"}
+FIDELITIES: dict[str, Mode] = {"bound": "none", "mapped": "none", "event": "fair", "simpy": "fair"}
 
 
 @dataclass(frozen=True)
@@ -36,20 +39,45 @@ class Simulation:
     """One inference of a workload on a chip.
 
     policy    name of a policy ("heft", "greedy", "single", "single:NAME"), or "fixed:FILE"
-    fidelity  "bound" (closed-form ceilings), "mapped" (no contention) or "simpy" (shared memories and links)
+    fidelity  "bound" (closed-form ceilings), "mapped" (no contention), "event" (shared memories and links), or "simpy" (as event, bit for
+              bit, by the engine that users extend)
+    goal      what a policy that can choose minimizes, and how long it may take
     Raises a CosimError where chip, workload, policy or fidelity do not fit together.
     """
 
     chip: Chip
     workload: Workload
     policy: str = "heft"
-    fidelity: str = "simpy"
+    fidelity: str = "event"
     seed: int = 0
     weight_bits: int = 8
     activation_bits: int = 8
+    goal: Goal = field(default_factory=Goal)
 
-    def run(self) -> Result:
-        """Cost, place, play and account."""
+    def run(self, *, tight: bool = False, plan: Plan | None = None) -> Result:
+        """Cost, place, play and account; `plan`: what to play instead of asking the policy.
+
+        `tight` spends some tenths of a second on a better lower bound of the makespan.
+        """
+        costs, residency, traffic, instance = self._prepared()
+        plan = plan or self._plan(instance)
+        placed = place(costs, traffic, tables_of(self.chip, costs.workload, traffic, residency, FIDELITIES[self.fidelity]), plan)
+        playback = self._play(plan, placed)
+        result = self._result(costs, residency, traffic, plan, placed, playback)
+        return replace(
+            result,
+            floor=self._floor(costs, residency, traffic, instance, result, tight=tight),
+            accuracy_loss=_loss(instance, plan),
+            planned_s=plan.makespan_s,
+            planned_bound_s=plan.lower_bound_s,
+        )
+
+    def instance(self) -> Instance:
+        """Return what a policy sees, with the tables that the engine plays."""
+        return self._prepared()[3]
+
+    def _prepared(self) -> tuple[OpCosts, Residency, Traffic, Instance]:
+        """Check, cost, and decide where weights reside."""
         if self.fidelity not in FIDELITIES:
             raise SimulationError(f"fidelity {self.fidelity!r} is not known; {suggest(self.fidelity, FIDELITIES)}")
         if self.seed < 0:
@@ -64,11 +92,8 @@ class Simulation:
         traffic = plan_traffic(self.chip, workload, costs, residency)
         if self.fidelity == "bound":
             traffic = replace(traffic, n_bytes=traffic.own_bytes)
-        instance = instance_of(self.chip, workload, traffic, residency)
-        plan = self._plan(instance)
-        placed = place(self.chip, workload, costs, traffic, residency, plan, FIDELITIES[self.fidelity])
-        playback = self._play(plan, placed)
-        return self._result(costs, residency, traffic, plan, placed, playback)
+        instance = instance_of(self.chip, workload, traffic, residency, costs, FIDELITIES[self.fidelity])
+        return costs, residency, traffic, replace(instance, goal=self.goal)
 
     def _plan(self, instance: Instance) -> Plan:
         """Return the policy's plan; the bound takes none, but a policy that does not exist is refused at every rung."""
@@ -81,7 +106,13 @@ class Simulation:
     def _play(self, plan: Plan, placed: Placed) -> Playback:
         if self.fidelity == "bound":
             return bound_playback(plan, placed.problem)
-        return play(placed.problem)
+        return simpy_engine.play(placed.problem) if self.fidelity == "simpy" else compiled.play(placed.problem)
+
+    def _floor(self, costs: OpCosts, residency: Residency, traffic: Traffic, instance: Instance, result: Result, *, tight: bool) -> Floor:
+        if self.fidelity == "bound":
+            return Floor(result.latency_s, result.energy_j, "closed-form ceilings")
+        shared = FIDELITIES[self.fidelity] == "fair"
+        return floor_of(self.chip, costs, traffic, residency, instance, shared=shared, tight=tight)
 
     def _result(self, costs: OpCosts, residency: Residency, traffic: Traffic, plan: Plan, placed: Placed, playback: Playback) -> Result:
         workload = costs.workload
@@ -110,16 +141,13 @@ class Simulation:
             busy_s=busy_by_device(tuple(self.chip.devices), ops),
             memory_bytes=moved_by_memory(self.chip, rows),
             provenance=provenance(workload, self.chip.digest, seed=self.seed, policy=self.policy, fidelity=self.fidelity),
+            transfers=_transfers(traffic, placed, playback),
         )
 
 
 def _cheapest(chip: Chip, costs: OpCosts, traffic: Traffic, placed: Placed) -> Placed:
     """Return the bound's placement for energy: each op where it costs least, nothing crossing between devices."""
-    per_byte = np.array([[sum(m.energy_parts_j(1.0, 0.0).values()), sum(m.energy_parts_j(0.0, 1.0).values())] for m in traffic.memories])
-    outside_j = (traffic.own_bytes * per_byte).sum(axis=(2, 3))
-    links_j = np.array([link.energy_j(1.0) for link in chip.links.values()]) * traffic.own_bytes.sum(axis=(2, 3))
-    rewritten_j = np.where(traffic.program_s > 0, costs.program_j, 0.0)
-    energy_j = np.where(traffic.supported, costs.device_energy_j + rewritten_j + outside_j + links_j, np.inf)
+    energy_j = energy_of_ops_j(chip, costs, traffic, traffic.own_bytes)
     device = energy_j.argmin(axis=1)
     n_bytes = traffic.own_bytes[np.arange(device.size), device]
     return replace(placed, assignment=device, n_bytes=n_bytes, crosses=np.zeros_like(placed.crosses))
@@ -148,6 +176,29 @@ def _op_runs(costs: OpCosts, residency: Residency, placed: Placed, plan: Plan, p
             )
         )
     return tuple(runs)
+
+
+def _transfers(traffic: Traffic, placed: Placed, playback: Playback) -> tuple[Transfer, ...]:
+    """Every tensor that crosses between devices, in the order of the edges."""
+    return tuple(
+        Transfer(
+            src=edge.src,
+            dst=edge.dst,
+            memory=traffic.memories[int(placed.edge_memory[e])].name,
+            start_s=float(playback.edge_start_s[e]),
+            end_s=float(playback.edge_end_s[e]),
+            n_bytes=float(placed.problem.edge_bytes[e]),
+        )
+        for e, edge in enumerate(placed.edges)
+        if placed.crosses[e]
+    )
+
+
+def _loss(instance: Instance, plan: Plan) -> float | None:
+    """Sum what the placed ops are estimated to lose in accuracy; None where the instance does not know."""
+    if instance.task_loss is None:
+        return None
+    return float(instance.task_loss[np.arange(instance.n_tasks), plan.assignment].sum())
 
 
 def _latency(chip: Chip, costs: OpCosts, traffic: Traffic, placed: Placed, playback: Playback) -> Exposure:

@@ -10,8 +10,9 @@ import numpy as np
 from cosim.engine.check import check_playback
 from cosim.engine.simpy_engine import play
 from cosim.scheduling.base import Instance, Plan, Policy
+from cosim.scheduling.checker import check_plan
 from cosim.scheduling.fixed import placed_problem
-from cosim.testing.judge import TOLERANCE, Judge
+from cosim.testing.judge import Judge
 from workloads.errors import ScheduleError
 
 
@@ -26,7 +27,7 @@ def check_policy(policy: Policy, device_names: tuple[str, ...] = ("cpu", "gpu", 
         plan = policy.plan(instance, np.random.default_rng(seed))
         for name, kept in before.items():
             judge.law("the instance is left as it was", np.array_equal(kept, getattr(instance, name)), f"{name} has changed")
-        _check_plan(judge, instance, plan)
+        check_plan(instance, plan, judge.who)
         again = policy.plan(instance, np.random.default_rng(seed))
         for item in fields(plan):
             a, b = getattr(plan, item.name), getattr(again, item.name)
@@ -53,58 +54,6 @@ def _instances(device_names: tuple[str, ...]) -> Iterator[Instance]:
             bandwidth_bytes_per_s=rng.uniform(1e9, 4e9, (n_devices, n_devices)),
             latency_s=rng.uniform(0, 1e-6, (n_devices, n_devices)),
         )
-
-
-def _check_plan(judge: Judge, instance: Instance, plan: Plan) -> None:
-    """Check where and when a plan runs each task."""
-    n, names = instance.n_tasks, instance.task_names
-    for name in ("assignment", "priority", "start_s", "end_s"):
-        values = np.asarray(getattr(plan, name))
-        judge.law(
-            "a plan has a finite number for each task", values.shape == (n,) and bool(np.isfinite(values).all()), f"{name} is {values}"
-        )
-    device, start_s, end_s = plan.assignment, plan.start_s, plan.end_s
-    within = (device >= 0) & (device < instance.n_devices)
-    judge.everywhere("tasks are on devices of the chip", within, lambda i: f"{names[i]} is on {device[i]} of {instance.n_devices}")
-    cost_s = instance.cost_s[np.arange(n), device]
-    able = [np.flatnonzero(row).tolist() for row in instance.supported]
-    judge.everywhere("tasks are where they can run", np.isfinite(cost_s), lambda i: f"{names[i]} is on {device[i]}, but runs on {able[i]}")
-    last_s = float(np.max(end_s, initial=0.0))
-    slack_s = TOLERANCE * last_s
-    judge.everywhere(
-        "a task takes its cost",
-        (start_s >= 0) & (np.abs(end_s - start_s - cost_s) <= slack_s),
-        lambda i: f"{names[i]} runs from {start_s[i]} s to {end_s[i]} s and costs {cost_s[i]} s",
-    )
-    _check_inputs(judge, instance, plan, slack_s)
-    _check_one_at_a_time(judge, instance, plan, slack_s)
-    judge.law("the makespan is the last end", abs(plan.makespan_s - last_s) <= slack_s, f"{plan.makespan_s} s against {last_s} s")
-
-
-def _check_inputs(judge: Judge, instance: Instance, plan: Plan, slack_s: float) -> None:
-    """Check that inputs arrive before a task starts: at once on one device, else after latency + bytes/bandwidth."""
-    names, src, dst = instance.task_names, instance.edge_src, instance.edge_dst
-    p, q = plan.assignment[src], plan.assignment[dst]
-    transfer_s = instance.latency_s[p, q] + instance.edge_bytes / instance.bandwidth_bytes_per_s[p, q]
-    arrival_s = plan.end_s[src] + np.where(p == q, 0.0, transfer_s)
-    judge.everywhere(
-        "no task starts before its inputs arrive",
-        plan.start_s[dst] >= arrival_s - slack_s,
-        lambda e: f"{names[dst[e]]} starts at {plan.start_s[dst[e]]} s, what {names[src[e]]} sends arrives at {arrival_s[e]} s",
-    )
-
-
-def _check_one_at_a_time(judge: Judge, instance: Instance, plan: Plan, slack_s: float) -> None:
-    """Check that each task of a device starts after the one before has ended."""
-    names = instance.task_names
-    order = np.lexsort((plan.end_s, plan.start_s, plan.assignment))
-    before, after = order[:-1], order[1:]
-    apart = plan.assignment[before] != plan.assignment[after]
-    judge.everywhere(
-        "a device runs one task at a time",
-        apart | (plan.start_s[after] >= plan.end_s[before] - slack_s),
-        lambda i: f"{names[after[i]]} starts at {plan.start_s[after[i]]} s, {names[before[i]]} ends at {plan.end_s[before[i]]} s",
-    )
 
 
 def _check_replay(instance: Instance, plan: Plan) -> None:

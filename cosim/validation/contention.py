@@ -14,7 +14,9 @@ from cosim.scheduling.instance_file import read_instance, read_json
 from workloads.errors import CosimError, SimulationError
 
 if TYPE_CHECKING:
-    from cosim.engine.problem import FloatArray, Problem
+    from collections.abc import Callable
+
+    from cosim.engine.problem import FloatArray, Playback, Problem
     from cosim.scheduling.instance import Instance
 
 DATA = Path(__file__).parent / "data" / "scheduling_golden"
@@ -22,8 +24,8 @@ MAX_REL_ERROR = 1e-9
 _KEYS = ("instance", "mode", "assignment", "priority", "makespan", "start", "end")
 
 
-def validate_contention(path: Path | None = None) -> dict[str, Any]:
-    """Play every case of `contention.json` in a folder (default: the shipped one) and compare all times.
+def validate_contention(path: Path | None = None, engine: Callable[[Problem], Playback] = play) -> dict[str, Any]:
+    """Play every case of `contention.json` in a folder (default: the shipped one) in an engine and compare all times.
 
     rel_error of a case = max over starts, ends and makespan of |found - expected| / expected (where 0 is
     expected: / makespan). Passed: max_rel_error <= 1e-9 over at least one case. A case whose instance
@@ -38,7 +40,7 @@ def validate_contention(path: Path | None = None) -> dict[str, Any]:
     if not isinstance(cases, dict):
         raise SimulationError(f"{file}: holds a {type(cases).__name__}; it must be an object of cases by name")
     instances: dict[str, Instance | None] = {}
-    rows = [_row(file, name, case, instances) for name, case in cases.items()]
+    rows = [_row(file, name, case, instances, engine) for name, case in cases.items()]
     errors = [row["rel_error"] for row in rows if "rel_error" in row]
     worst = max(errors, default=0.0)
     return {
@@ -51,7 +53,7 @@ def validate_contention(path: Path | None = None) -> dict[str, Any]:
     }
 
 
-def _row(file: Path, name: str, case: Any, instances: dict[str, Instance | None]) -> dict[str, Any]:
+def _row(file: Path, name: str, case: Any, instances: dict[str, Instance | None], engine: Callable[[Problem], Playback]) -> dict[str, Any]:
     """Play one case."""
     where = f"{file}: {name}"
     if not isinstance(case, dict):
@@ -69,7 +71,7 @@ def _row(file: Path, name: str, case: Any, instances: dict[str, Instance | None]
     expected = {part: _numbers(f"{where}.{part}", case[part], instance.n_tasks) for part in ("start", "end")}
     makespan = float(_numbers(f"{where}.makespan", [case["makespan"]], 1)[0])
     try:
-        played = play(_problem(where, case, instance))
+        played = engine(_problem(where, case, instance))
     except CosimError as error:
         raise error if str(error).startswith(str(file)) else type(error)(f"{where}: {error}") from error
     found = np.concatenate([played.start_s, played.end_s, [played.makespan_s]])

@@ -45,7 +45,9 @@ These references are checked by the test suite and are not areas of `cosim valid
 | DRAM bandwidth | DRAMsim3 and Ramulator 2.1 | within 14 %, half of the rows within 3 % | `tests/golden/test_dram_golden.py` |
 | DRAM energy | DRAMsim3, from given command counts | 0.1 % | `tests/golden/test_dram_golden.py` |
 | systolic cycles | SCALE-Sim 3.0.0, 110 ideal rows | 1 cycle | `tests/golden/test_scalesim.py` |
-| HEFT | makespans of 21 instances, two of them from papers | exact | `tests/golden/test_classic_policies.py` |
+
+Policies are compared by `cosim validate scheduling`, which is not on this page because searches are given CPU time
+([scheduling](models/scheduling.md#measured-error)).
 
 ## What has no reference yet
 

@@ -93,12 +93,17 @@ def cache_dir(folder: Path = _HERE) -> Path:
     return cache_root() / "kernels" / source_hash(folder)
 
 
-def kernel(function: Function) -> Function:
+def inlined(function: Function) -> Function:
+    """As `kernel`, for a part of kernels: compiled into each that calls it, so that a call costs nothing however much it takes."""
+    return kernel(function, forceinline=True)
+
+
+def kernel(function: Function, *, forceinline: bool = False) -> Function:
     """Compile with numba: cached on disk, no fastmath, Python's error model."""
     folder = Path(function.__code__.co_filename).parent
     before, config.CACHE_DIR = config.CACHE_DIR, str(cache_dir(folder))
     try:  # numba looks at its setting here and never again; other packages' functions keep their own folder
-        return cast("Function", numba.njit(cache=True, fastmath=False)(function))
+        return cast("Function", numba.njit(cache=True, fastmath=False, forceinline=forceinline)(function))
     finally:
         config.CACHE_DIR = before
 

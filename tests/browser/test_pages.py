@@ -13,7 +13,8 @@ import pytest
 
 import cosim
 from cosim.simulation.compare import Comparison
-from reports.html import compare_files, run_files
+from cosim.simulation.placement import place_workload
+from reports.html import compare_files, place_page, run_files
 from reports.wording import quantity
 
 CHROMIUM = next(
@@ -83,6 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"{name}_run": run_files(results[1]),
             f"{name}_pair": compare_files(Comparison(tuple(results[:2]))),
             f"{name}_all": compare_files(Comparison(tuple(results))),
+            f"{name}_place": {"placement.html": place_page(place_workload(cosim.Simulation(chips[1], network, "heft")))},
         }
         for place, files in pages.items():
             (root / place).mkdir()
@@ -102,7 +104,7 @@ def rows(folder: Path, place: str, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((folder / place / name).read_text(encoding="utf-8"))))
 
 
-PLACES = ["lenet5_run", "lenet5_pair", "lenet5_all", "gpt2_run", "gpt2_pair"]
+PLACES = ["lenet5_run", "lenet5_pair", "lenet5_all", "lenet5_place", "gpt2_run", "gpt2_pair", "gpt2_place"]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -193,6 +195,26 @@ def test_the_list_of_all_ops_opens(open_page: Any, folder: Path) -> None:
     page.locator("summary", has_text="All ").click()
     assert page.locator("#all-ops").is_visible()
     assert page.locator("#all-ops tbody tr").count() == len(rows(folder, "gpt2_run", "ops.csv"))
+
+
+@pytest.mark.parametrize("name", ["lenet5", "gpt2"])
+def test_the_page_of_a_placement_shows_its_gantt_chart(open_page: Any, name: str) -> None:
+    """A lane a device, in the order of the chip; boxes that tell their op; the end within the chart."""
+    opened = open_page(f"{name}_place")
+    chart = opened.page.locator("#chart-gantt svg.chart")
+    assert chart.is_visible()
+    assert chart.bounding_box()["width"] > 800
+    labels = chart.locator("text").all_text_contents()
+    lanes = [text.split(" · ")[0] for text in labels if " · " in text and not text.startswith("no placement")]
+    assert lanes[:4] == list(cosim.load_chip("edge_cim_soc").devices)
+    assert any("end " in text for text in labels)
+    hits = chart.locator(".hits rect")
+    assert hits.count() >= len(cosim.load_workload(name).ops) // 2
+    hits.first.hover()
+    assert " on " in hits.first.locator("title").text_content()
+    makespan_s, text = opened.number("makespan_s")
+    assert text.split() == quantity(makespan_s, "s").split()
+    assert opened.number("lower_bound_s")[0] <= makespan_s
 
 
 def test_a_page_prints(open_page: Any) -> None:

@@ -8,7 +8,8 @@ from cosim.scheduling.base import make_policy, policy_classes
 from cosim.testing import check_policy
 
 NAMES = ("cpu", "gpu", "npu")
-TEXTS = [*policy_classes(), *(f"{name}:npu" for name, cls in policy_classes().items() if cls.takes_argument)]
+ARGUMENTS = {"single": "npu"}  # what follows the colon; a number of roll-outs or moves where nothing is said
+TEXTS = [*policy_classes(), *(f"{name}:{ARGUMENTS.get(name, '8')}" for name, cls in policy_classes().items() if cls.takes_argument)]
 
 
 @pytest.mark.parametrize("text", TEXTS)

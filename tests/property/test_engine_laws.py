@@ -99,10 +99,12 @@ def test_each_flow_is_at_its_cap_or_on_a_full_resource_where_none_gets_more(flow
 @few
 @given(st.lists(st.one_of(rates, st.sampled_from([1.0, 2.0, 3.0])), min_size=1, max_size=30), rates)
 def test_one_resource_is_filled_in_cap_order_bit_for_bit(caps, capacity):
-    # Rule: rate = min(cap, left / flows left), in (cap, flow id) order.
-    left, n_left, expected = capacity, len(caps), [0.0] * len(caps)
+    # Rule: in (cap, flow id) order caps, while they are no more than left / flows left; that share for all the rest.
+    left, n_left, expected, share = capacity, len(caps), [0.0] * len(caps), math.inf
     for flow in sorted(range(len(caps)), key=lambda f: (caps[f], f)):
-        expected[flow] = min(caps[flow], left / n_left)
+        if share == math.inf and left / n_left < caps[flow]:
+            share = left / n_left
+        expected[flow] = min(caps[flow], share)
         left -= expected[flow]
         n_left -= 1
     assert fill(caps, [capacity], np.ones((len(caps), 1), bool)).tolist() == expected

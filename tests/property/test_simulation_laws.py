@@ -17,7 +17,7 @@ from cosim.ledger import energy_by
 from cosim.plan import Schedule, save_schedule
 from cosim.scheduling.base import make_policy
 from cosim.simulation.costs import cost_ops
-from cosim.simulation.placed import instance_of, place
+from cosim.simulation.placed import instance_of, place, tables_of
 from cosim.simulation.residency import plan_residency
 from cosim.simulation.run import Simulation
 from cosim.simulation.traffic import plan_traffic
@@ -167,7 +167,7 @@ def test_engine_and_plan_agree_without_contention(name, net):
     residency = plan_residency(made, workload, costs)
     traffic = plan_traffic(made, workload, costs, residency)
     plan = make_policy("single:cpu").plan(instance_of(made, workload, traffic, residency), np.random.default_rng(0))
-    placed = place(made, workload, costs, traffic, residency, plan, "none")
+    placed = place(costs, traffic, tables_of(made, workload, traffic, residency, "none"), plan)
     playback = play(placed.problem)
     check_playback(placed.problem, playback)
     assert playback.makespan_s <= plan.makespan_s * (1 + 1e-9)

@@ -18,7 +18,7 @@ from cosim.engine.simpy_engine import play
 from cosim.scheduling.base import Instance, Plan, make_policy
 from cosim.simulation.accounting import Account, account
 from cosim.simulation.costs import OpCosts, cost_ops
-from cosim.simulation.placed import Placed, instance_of, place
+from cosim.simulation.placed import Placed, instance_of, place, tables_of
 from cosim.simulation.residency import Residency, plan_residency
 from cosim.simulation.traffic import Traffic, plan_traffic
 from hw_models.chip import Chip, ChipSpec
@@ -163,9 +163,9 @@ def stages(made: Chip, workload: Workload, policy: str = "heft", mode: str = "fa
     costs = cost_ops(made, workload)
     residency = plan_residency(made, workload, costs)
     traffic = plan_traffic(made, workload, costs, residency)
-    instance = instance_of(made, workload, traffic, residency)
+    instance = instance_of(made, workload, traffic, residency, costs, mode)
     plan = make_policy(policy).plan(instance, np.random.default_rng(0))
-    placed = place(made, workload, costs, traffic, residency, plan, mode)
+    placed = place(costs, traffic, tables_of(made, workload, traffic, residency, mode), plan)
     playback = play(placed.problem)
     book = account(made, costs, traffic, residency, placed, playback, mode)
     return Stages(made, workload, costs, residency, traffic, instance, plan, placed, playback, book)

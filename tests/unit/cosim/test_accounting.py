@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cosim.ledger import energy_by, total_energy_j
-from cosim.simulation.accounting import Account, standby
+from cosim.simulation.accounting import Account
+from cosim.simulation.joules import standby
 from hw_models.cost import Spread
 from workloads.builder import GraphBuilder
 from workloads.graph import OpKind

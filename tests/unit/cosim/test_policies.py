@@ -8,7 +8,8 @@ import pytest
 from cosim.plan import PlannedOp, Schedule, load_schedule, save_schedule
 from cosim.scheduling import base
 from cosim.scheduling.base import Instance, Plan, Policy, make_policy, plan_from_schedule, policy, policy_classes
-from cosim.scheduling.heft import Timeline, descending_rank, upward_rank_s
+from cosim.scheduling.kernels.ranks import ready_order, upward_rank
+from cosim.scheduling.single import append_in_order
 from workloads.errors import ScheduleError
 
 NO = np.inf
@@ -80,14 +81,15 @@ def test_means_are_over_supporting_devices_and_ordered_pairs():
 
 def test_upward_rank_is_the_mean_length_of_the_longest_way_out():
     given = instance([[1, 3], [2, 2], [4, 8]], [(0, 1, 5), (0, 2, 1)])
-    assert upward_rank_s(given).tolist() == [2 + max(5 + 2, 1 + 6), 2.0, 6.0]
-    assert descending_rank(given, upward_rank_s(given)).tolist() == [0, 2, 1]
+    rank_s = upward_rank(given.arrays)
+    assert rank_s.tolist() == [2 + max(5 + 2, 1 + 6), 2.0, 6.0]
+    assert ready_order(given.arrays, rank_s).tolist() == [0, 2, 1]
 
 
 def test_equal_ranks_go_by_topological_order():
     given = instance([[1, 1]] * 4, [(3, 1, 0)])
     assert given.topological_order.tolist() == [0, 2, 3, 1]
-    assert descending_rank(given, np.zeros(4)).tolist() == [0, 2, 3, 1]
+    assert ready_order(given.arrays, np.zeros(4)).tolist() == [0, 2, 3, 1]
 
 
 def test_transfers_cost_nothing_on_one_device_and_everything_but_time_runs_side_by_side():
@@ -116,20 +118,6 @@ def test_of_two_devices_that_end_a_task_together_the_first_is_taken():
         assert run(name, instance([[5, 5, 5]])).assignment.tolist() == [0]
 
 
-def test_timeline_takes_the_first_gap_that_fits():
-    line = Timeline()
-    for start_s, end_s in ((2.0, 4.0), (9.0, 12.0), (5.0, 6.0)):
-        line.insert(start_s, end_s)
-    assert line.earliest_start_s(0.0, 2.0) == 0.0
-    assert line.earliest_start_s(0.0, 2.5) == 6.0
-    assert line.earliest_start_s(1.0, 1.0) == 1.0
-    assert line.earliest_start_s(3.0, 1.0) == 4.0
-    assert line.earliest_start_s(3.0, 3.0) == 6.0
-    assert line.earliest_start_s(7.0, 3.0) == 12.0
-    assert line.earliest_start_s(20.0, 3.0) == 20.0
-    assert line.earliest_start_s(3.0, 0.0) == 4.0
-
-
 def test_greedy_does_not_look_back():
     # The gap that HEFT fills: greedy goes through tasks as they come and appends.
     given = instance([[NO, 1], [9, NO], [2, NO]], [(0, 1, 2)])
@@ -139,6 +127,13 @@ def test_greedy_does_not_look_back():
 def test_greedy_takes_the_device_where_a_task_ends_first():
     assert run("greedy", instance([[3, 4], [3, 4]])).assignment.tolist() == [0, 1]
     assert run("greedy", instance([[3, NO], [3, NO]])).assignment.tolist() == [0, 0]
+
+
+def test_tasks_are_not_appended_where_they_cannot_run():
+    given = instance([[1, NO], [1, 1]])
+    assert append_in_order(given, np.array([-1, 1])).assignment.tolist() == [0, 1]
+    with pytest.raises(ScheduleError, match="task 't0' is placed on 'gpu', which cannot run it"):
+        append_in_order(given, np.array([1, 1]))
 
 
 def test_single_takes_the_device_that_does_everything_soonest():
@@ -185,7 +180,7 @@ def test_policies_come_by_name():
     ("text", "message"),
     [
         ("hefd", "policy 'hefd' is not known; did you mean 'heft'"),
-        ("", "policy '' is not known; choose one of: .*fixed, greedy, heft, single"),
+        ("", "policy '' is not known; choose one of: .*cpop, .*fixed, greedy, heft, "),
         ("heft:fast", "policy 'heft' takes no argument, but 'fast' was given; write 'heft'"),
     ],
 )

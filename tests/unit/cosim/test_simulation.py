@@ -11,10 +11,11 @@ from cosim.engine.simpy_engine import play
 from cosim.ledger import energy_by, total_energy_j
 from cosim.plan import save_schedule
 from cosim.scheduling.base import make_policy
-from cosim.simulation.accounting import account, standby
+from cosim.simulation.accounting import account
+from cosim.simulation.joules import standby
 from cosim.simulation.costs import cost_ops
 from cosim.simulation.critical_path import critical_path
-from cosim.simulation.placed import instance_of, place
+from cosim.simulation.placed import instance_of, place, tables_of
 from cosim.simulation.residency import plan_residency
 from cosim.simulation.run import FIDELITIES, Simulation, schedule_of
 from cosim.simulation.traffic import READ, WRITE, plan_traffic
@@ -44,7 +45,7 @@ class Stages:
         self.traffic = plan_traffic(chip, self.workload, self.costs, self.residency)
         self.instance = instance_of(chip, self.workload, self.traffic, self.residency)
         self.plan = make_policy(policy).plan(self.instance, np.random.default_rng(0))
-        self.placed = place(chip, self.workload, self.costs, self.traffic, self.residency, self.plan, mode)
+        self.placed = place(self.costs, self.traffic, tables_of(chip, self.workload, self.traffic, self.residency, mode), self.plan)
         self.playback = play(self.placed.problem)
 
     def rows(self):

@@ -264,6 +264,7 @@ def keys_in_table(heading):
 
 JSON_TABLES = {
     "Keys of a run": ("cosim run lenet5 --chip edge_npu_soc --json", None),
+    "Keys of a placement": ("cosim place lenet5 --chip edge_npu_soc --json", None),
     "Keys of a comparison": ("cosim compare lenet5 --chips edge_npu_soc,edge_cim_soc --json", None),
     "Keys of a validation": ("cosim validate workloads --json", None),
     "Provenance": ("cosim run lenet5 --chip edge_npu_soc --json", "provenance"),
@@ -281,11 +282,16 @@ def test_the_command_page_lists_exactly_the_keys_of_the_json(folder, monkeypatch
 
 def test_the_command_page_names_every_command_and_option():
     from cosim.cli import _COMMANDS, cli
+    from cosim.cli.place import SUBCOMMANDS
 
     text = prose_of(ROOT / "docs" / "cli.md")
     for name in _COMMANDS:
+        commands = [cli.get_command(None, name)]
+        if name == "place":
+            commands += [import_module(f"cosim.cli.{module}").command for module in SUBCOMMANDS.values()]
+            assert all(f"## cosim {name} {word}\n" in text for word in SUBCOMMANDS)
         assert f"## cosim {name}\n" in text
-        for option in cli.get_command(None, name).params:
+        for option in (option for command in commands for option in command.params):
             for flag in option.opts:
                 assert not flag.startswith("--") or flag in text, f"cosim {name}: {flag}"
 
