@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 from cosim.simulation.front import Front
 from cosim.simulation.result import Result
@@ -81,43 +82,43 @@ def front_chart(front: Front, width_px: float = 1000) -> Chart:
         axes.plot(xs, ys, "o", color=BLUE, markersize=7, zorder=4)
         axes.plot([xs[front.knee]], [ys[front.knee]], "o", color=INK, markersize=11, fillstyle="none", zorder=5)
         for x, y in others:
-            axes.plot([x], [y], "X", color=VERMILLION, markersize=8, zorder=4)
+            axes.plot([x], [y], "X", color=VERMILLION, markersize=11, zorder=3)
         svg = to_svg(figure, "front", "Front of time and energy", [(axes, _marks(front))])
     caption = "A placement above or right of the line is beaten in both by one on it. Circle: least energy-delay product."
     legend = (("front", BLUE), (" and ".join(result.policy for result in front.references), VERMILLION))
-    return Chart("front", sentence_of(front), svg, caption, legend)
-
-
-def sentence_of(front: Front) -> str:
-    """Return the headline as the title of the chart."""
-    text = headline(front)
-    return f"{plural(len(front.results), 'placement')}: {text}"
+    title = f"{plural(len(front.results), 'placement')}, none both faster and less energy than another"
+    return Chart("front", title, svg, caption, legend)
 
 
 def _axes(axes: Axes, points: list[tuple[float, float]]) -> None:
     """Limit and label both axes in a prefixed unit; they start where the data do, since dots have no length to compare."""
-    for axis, values, unit, name in (
-        (axes.xaxis, [x for x, _ in points], "s", "makespan"),
-        (axes.yaxis, [y for _, y in points], "J", "energy"),
+    xs, ys = ([point[k] for point in points] for k in (0, 1))
+    for axis, limit, values, unit, name in (
+        (axes.xaxis, axes.set_xlim, xs, "s", "makespan"),
+        (axes.yaxis, axes.set_ylim, ys, "J", "energy"),
     ):
         low, high = min(values), max(values)
         room = 0.06 * (high - low) or 0.06 * high or 1.0
-        axis.set_view_interval(low - room, high + room, ignore=True)
+        limit(low - room, high + room)
         factor, label = scale(high, unit)
-        axis.set_major_formatter(lambda value, _, factor=factor: f"{value * factor:.4g}")
+        axis.set_major_formatter(partial(_tick, factor))
         axis.set_label_text(f"{name} ({label})")
     axes.grid(visible=True)
     axes.spines["left"].set_visible(True)
+
+
+def _tick(factor: float, value: float, _position: int) -> str:
+    """Word a tick in the unit of its axis."""
+    return f"{value * factor:.4g}"
 
 
 def _draw_bounds(axes: Axes, result: Result) -> None:
     floor = result.floor
     axes.axvline(floor.makespan_s, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
     axes.axhline(floor.energy_j, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)))
-    axes.annotate(
-        "no placement beats these", (1, floor.energy_j), (-4, 4), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
-        fontsize=10.5, color=MUTED,
-    )  # fmt: skip
+    place: tuple[Literal["axes fraction"], Literal["data"]] = ("axes fraction", "data")
+    text = "no placement beats these"
+    axes.annotate(text, (1, floor.energy_j), (-4, 4), place, "offset points", ha="right", fontsize=10.5, color=MUTED)
 
 
 def _marks(front: Front) -> list[Mark]:

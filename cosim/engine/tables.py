@@ -75,9 +75,8 @@ class Tables:
             kind = np.int64 if name in {"edge_src", "edge_dst", "edge_memory"} else np.float64
             array = as_array(name, getattr(self, name), kind)
             if array.shape != shape:
-                raise SimulationError(
-                    f"{name} has shape {array.shape}; with {n} tasks, {m} devices, {k} memories, {e} edges it must be {shape}"
-                )
+                counts = f"{n} tasks, {m} devices, {k} memories and {e} edges"
+                raise SimulationError(f"{name} has shape {array.shape}; with {counts} it must be {shape}")
             object.__setattr__(self, name, array)
 
     @property

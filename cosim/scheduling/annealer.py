@@ -82,11 +82,22 @@ class Annealer:
         self._rows = np.zeros((2, -(-n // layout.STRIDE) + 2, m))
         self._move = np.zeros(9, np.int64)
         self._move[layout.RANDOM] = (1 << 40) + seed
-        self._schedule = (graph, a.cost_s, a.transfer_s, self.tasks, self._times, self._rows)
+        self.graph = (graph, a.cost_s, a.transfer_s)
+        self._schedule = (*self.graph, self.tasks, self._times, self._rows)
         self._price, self._goal = _price_of(instance)
         self._rules = (_able(instance), self._price, self._goal, np.array(knobs, np.int64), self._move, self.now)
         self._place = np.empty(n, np.int64)
         self._place[instance.topological_order] = np.arange(n)
+
+    def lean_to(self, assignments: IntArray) -> None:
+        """Draw the device of a task not only from those that support it, but also from what these placements [k, n] say."""
+        k, n = assignments.shape
+        able = _able(self.instance)
+        count = able[:, 0]
+        wide = np.concatenate([able, np.zeros((n, k), np.int64)], axis=1)
+        wide[np.arange(n)[:, np.newaxis], 1 + count[:, np.newaxis] + np.arange(k)] = assignments.T
+        wide[:, 0] = count + k
+        self._rules = (wide, *self._rules[1:])
 
     def start_from(self, plan: Plan) -> None:
         """Take up a plan, each task as early as the order of its device allows, and forget all before."""

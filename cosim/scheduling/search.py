@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Relative temperatures at the begin and the end of a run; chosen on random instances.
 HOT, COLD = 0.03, 0.001
 
+# Roll-outs of the learned policy, how many different ones are kept, and how much less hot a run from them begins.
+N_ROLL_OUTS, N_LEARNED, LEARNED_HOT = 16, 4, 0.7
+
 # A long search: so much of its budget in runs from the best seeds, the rest in runs from the best plan so far, less hot.
 RUNS_SHARE, N_RUNS, N_STARTS = 0.5, 4, 1
 N_REHEATS, REHEATED = 2, 0.01
@@ -60,6 +63,7 @@ class _Search(Policy):
             return best
         ranked = [seeds[i] for i in np.argsort(values, kind="stable").tolist()]
         annealer = Annealer(instance, seed)
+        self._prepare(annealer, seeds)
         improve = self._improve if instance.tables is None else self._improve_played
         improve(annealer, ranked, budget)
         found = annealer.plan()
@@ -68,6 +72,9 @@ class _Search(Policy):
     def _seeds(self, instance: Instance, rng: np.random.Generator, budget: Budget) -> list[Plan]:
         """Return the plans to start from."""
         return classics(instance, rng)
+
+    def _prepare(self, annealer: Annealer, seeds: list[Plan]) -> None:
+        """Look at the plans to start from, in the order they were made."""
 
     @abstractmethod
     def _improve(self, annealer: Annealer, seeds: list[Plan], budget: Budget) -> None:
@@ -92,7 +99,7 @@ class Anneal(_Search):
 
     def _improve(self, annealer: Annealer, seeds: list[Plan], budget: Budget) -> None:
         annealer.start_from(seeds[0])
-        annealer.anneal(budget, 1.0, HOT, COLD)
+        annealer.anneal(budget, 1.0, short_hot(annealer.instance), COLD)
 
 
 @policy("search")
@@ -123,11 +130,20 @@ class LearnedSearch(_Search):
     def _seeds(self, instance: Instance, rng: np.random.Generator, budget: Budget) -> list[Plan]:
         from cosim.scheduling.learned import seed_plans  # noqa: PLC0415  (loads weights that no other search needs)
 
-        return seed_plans(instance, 4, rng, 16) + classics(instance, rng)
+        return seed_plans(instance, N_LEARNED, rng, N_ROLL_OUTS) + classics(instance, rng)
+
+    def _prepare(self, annealer: Annealer, seeds: list[Plan]) -> None:
+        learned = seeds[: len(seeds) - len(MEMBERS)]
+        annealer.lean_to(np.array([plan.assignment for plan in learned], np.int64))
 
     def _improve(self, annealer: Annealer, seeds: list[Plan], budget: Budget) -> None:
         annealer.start_from(seeds[0])
-        annealer.anneal(budget, 1.0, HOT, COLD)
+        annealer.anneal(budget, 1.0, LEARNED_HOT * short_hot(annealer.instance), COLD)
+
+
+def short_hot(instance: Instance) -> float:
+    """Temperature at the begin of a single run: lower for graphs that a short run has few moves a task for."""
+    return min(HOT, max(0.4 * HOT, 1.0 / max(1, instance.n_tasks)))
 
 
 def classics(instance: Instance, rng: np.random.Generator) -> list[Plan]:

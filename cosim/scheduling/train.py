@@ -37,7 +37,7 @@ class Recipe:
     teacher           policy that is imitated: which device it chooses for the task that the pupil takes next
     n_samples         roll-outs of an instance, each other's baseline
     n_instances       in one step
-    learning_rate     of Adam, falling linearly to a tenth
+    learning_rate     of Adam, rising over 20 steps and falling linearly to a fiftieth
     n_tasks, n_devices  (least, most) of the instances
     n_curve           points of the learning curve
     """
@@ -45,11 +45,11 @@ class Recipe:
     width: int = 8
     n_hidden: int = 16
     heat: float = 0.15
-    n_imitation: int = 40
+    n_imitation: int = 20
     teacher: str = "anneal:10000"
     n_samples: int = 8
     n_instances: int = 16
-    learning_rate: float = 0.003
+    learning_rate: float = 0.01
     n_tasks: tuple[int, int] = (8, 120)
     n_devices: tuple[int, int] = (2, 6)
     n_curve: int = 20
@@ -104,7 +104,7 @@ class _Pupil:
         learn = self._imitate if step < self.recipe.n_imitation else self._explore
         for instance in instances:
             learn(instance)
-        rate = self.recipe.learning_rate * min(1.0, (step + 1) / 20) * (1.0 - 0.9 * step / n_steps)
+        rate = self.recipe.learning_rate * min(1.0, (step + 1) / 20) * (1.0 - 0.98 * step / n_steps)
         self._adam.descend(self.flat, self._slope / max(1, len(instances)), rate)
 
     def _imitate(self, instance: Instance) -> None:

@@ -263,6 +263,38 @@ def test_its_help_names_the_other_command(cosim):
     assert "cosim place train" in out
 
 
+# --- front -------------------------------------------------------------------------------------------------------
+
+
+def test_a_front_writes_a_placement_for_every_point_that_replays(cosim, tmp_path):
+    code, out, err = cosim("place", "front", *CIM, "--time-budget", "0.2", "--json")
+    assert code == 0, err
+    data = json.loads(out)
+    names = {Path(name).name for name in data["files"]}
+    assert names == {"front.html", "front.csv", *(f"front_{i + 1}.json" for i in range(len(data["points"])))}
+    last = data["points"][-1]
+    again = place(cosim, *CIM, "--policy", f"fixed:out/front_{len(data['points'])}.json", "--out", "again")
+    assert again["makespan_s"] == pytest.approx(last["makespan_s"], rel=1e-9)
+    assert again["energy_j"] == pytest.approx(last["energy_j"], rel=1e-9)
+
+
+def test_a_front_prints_a_table(cosim):
+    code, out, _ = cosim("place", "front", *NPU, "--time-budget", "0.1")
+    assert code == 0
+    for words in ("front_1.json", "heft", "portfolio", "none beats", "energy x delay"):
+        assert words in out, words
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [(("--time-budget", "-1"), "time budget"), (("--fidelity", "bound"), "bound"), (("--policy", "heft"), "--policy")]
+)
+def test_a_mistake_in_a_front_leaves_nothing(cosim, tmp_path, options, said):
+    code, out, err = cosim("place", "front", *NPU, *options)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- training ----------------------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,8 @@ def random_instance(seed, n=25, m=3, **changes):
     """A random graph; an op in five cannot run on the last device."""
     rng = np.random.default_rng(seed)
     cost = rng.uniform(1, 9, (n, m))
-    cost[rng.random(n) < 0.2, m - 1] = np.inf
+    if m > 1:
+        cost[rng.random(n) < 0.2, m - 1] = np.inf
     edges = [(int(u), v, rng.uniform(0, 9)) for v in range(1, n) for u in np.unique(rng.integers(0, v, 2))]
     values = {
         "task_names": tuple(f"t{i}" for i in range(n)),

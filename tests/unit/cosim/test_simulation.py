@@ -321,3 +321,10 @@ class TestTraffic:
         uncontended = stages.traffic.uncontended_s()
         assert np.isinf(uncontended[~stages.traffic.supported]).all()
         assert np.isfinite(uncontended[stages.traffic.supported]).all()
+
+
+def test_both_engines_give_the_same_times_and_joules_to_the_last_bit(chip, network):
+    compiled, processes = (cosim.Simulation(chip, network, fidelity=rung).run() for rung in ("event", "simpy"))
+    assert compiled.fidelity == "event"
+    assert [(op.start_s, op.end_s) for op in compiled.ops] == [(op.start_s, op.end_s) for op in processes.ops]
+    assert [row._replace(fidelity="simpy") for row in compiled.rows] == list(processes.rows)
