@@ -15,12 +15,13 @@ import numpy as np
 from timing import median_s
 
 import cosim
-from cosim.scheduling.annealer import COLD, HOT, Annealer, Budget
+from cosim.scheduling.annealer import Annealer, Budget
 from cosim.scheduling.base import Instance, make_policy
 from cosim.scheduling.generate import random_instances
 from cosim.scheduling.instance import Goal
 from cosim.scheduling.instance_file import read_instance
 from cosim.scheduling.kernels import decode as layout
+from cosim.scheduling.search import COLD, HOT
 
 EXAMPLE = Path(cosim.__file__).parent / "validation" / "data" / "scheduling_golden" / "instances" / "layered_unr_100x4.json"
 N_DECODES = 10_000
@@ -56,7 +57,7 @@ def main() -> None:
     for name, budget_s in BUDGETS:
         ratio = np.array([_makespan_s(name, given, budget_s) for given in instances]) / heft_s
         mean = np.exp(np.log(ratio).mean())
-        sys.stdout.write(f"{name + f', {budget_s:g} s':<24} {mean:8.4f} of HEFT's makespan, geometric mean of {N_INSTANCES} random instances\n")
+        sys.stdout.write(f"{name + f', {budget_s:g} s':<24} {mean:8.4f} of HEFT's makespan, geometric mean of {N_INSTANCES}\n")
 
 
 def _makespan_s(name: str, instance: Instance, budget_s: float) -> float:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # How moves are drawn, see `cosim.scheduling.kernels.search`; chosen on random instances.
 KNOBS = (5, 10, 200, 300, 3)
 
+SHORT_S, SHORT_MOVES = 0.1, 500_000  # budgets below these are not worth several runs
 N_SLICES = 64  # of a budget, after each of which the temperature falls and the time is read
 
 
@@ -40,6 +41,11 @@ class Budget:
     def counts_moves(self) -> bool:
         """Whether it is a number of moves."""
         return self._n_moves > 0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is better spent in one run."""
+        return self._n_moves < SHORT_MOVES if self.counts_moves else self._seconds < SHORT_S
 
     def spent(self) -> float:
         """Fraction that is gone."""

@@ -26,7 +26,7 @@ HOT, COLD = 0.03, 0.001
 N_ROLL_OUTS, N_LEARNED, LEARNED_HOT = 16, 4, 0.7
 
 # A long search: so much of its budget in runs from the best seeds, the rest in runs from the best plan so far, less hot.
-RUNS_SHARE, N_RUNS, N_STARTS = 0.5, 4, 1
+RUNS_SHARE, N_RUNS = 0.5, 4
 N_REHEATS, REHEATED = 2, 0.01
 
 # Under contention: so much of the budget goes into so many runs without it, then the engine plays the moves that are
@@ -64,8 +64,7 @@ class _Search(Policy):
         ranked = [seeds[i] for i in np.argsort(values, kind="stable").tolist()]
         annealer = Annealer(instance, seed)
         self._prepare(annealer, seeds)
-        improve = self._improve if instance.tables is None else self._improve_played
-        improve(annealer, ranked, budget)
+        (self._improve if instance.tables is None else self._improve_played)(annealer, ranked, budget)
         found = annealer.plan()
         return found if values_of(instance, [found])[0] < values.min() else best
 
@@ -104,21 +103,12 @@ class Anneal(_Search):
 
 @policy("search")
 class Search(_Search):
-    """Several annealing runs from the best classic schedules, the last from the best found: 1 s, the goal's budget, or "search:MOVES"."""
+    """Annealing in several runs, the last ones from the best found: 1 s, the goal's budget, or "search:MOVES"; one run if that is short."""
 
     default_s = 1.0
 
     def _improve(self, annealer: Annealer, seeds: list[Plan], budget: Budget) -> None:
-        runs: list[tuple[float, Plan]] = []
-        for run in range(N_RUNS):
-            annealer.start_from(seeds[run % min(len(seeds), N_STARTS)])
-            annealer.anneal(budget, RUNS_SHARE * (run + 1) / N_RUNS, HOT, COLD)
-            runs.append((annealer.value, annealer.plan()))
-        for run in range(N_REHEATS):
-            annealer.start_from(min(runs, key=lambda one: one[0])[1])
-            annealer.anneal(budget, RUNS_SHARE + (1.0 - RUNS_SHARE) * (run + 1) / N_REHEATS, REHEATED, COLD)
-            runs.append((annealer.value, annealer.plan()))
-        annealer.start_from(min(runs, key=lambda one: one[0])[1])
+        improve(annealer, seeds, budget, short_hot(annealer.instance))
 
 
 @policy("learned_search")
@@ -134,11 +124,29 @@ class LearnedSearch(_Search):
 
     def _prepare(self, annealer: Annealer, seeds: list[Plan]) -> None:
         learned = seeds[: len(seeds) - len(MEMBERS)]
-        annealer.lean_to(np.array([plan.assignment for plan in learned], np.int64))
+        if learned:
+            annealer.lean_to(np.array([plan.assignment for plan in learned], np.int64))
 
     def _improve(self, annealer: Annealer, seeds: list[Plan], budget: Budget) -> None:
+        improve(annealer, seeds, budget, LEARNED_HOT * short_hot(annealer.instance))
+
+
+def improve(annealer: Annealer, seeds: list[Plan], budget: Budget, hot: float) -> None:
+    """Search without contention from seeds, best first: one run from `hot` if the budget is short, else several."""
+    if budget.is_short:
         annealer.start_from(seeds[0])
-        annealer.anneal(budget, 1.0, LEARNED_HOT * short_hot(annealer.instance), COLD)
+        annealer.anneal(budget, 1.0, hot, COLD)
+        return
+    runs: list[tuple[float, Plan]] = []
+    for run in range(N_RUNS):
+        annealer.start_from(seeds[0])
+        annealer.anneal(budget, RUNS_SHARE * (run + 1) / N_RUNS, HOT, COLD)
+        runs.append((annealer.value, annealer.plan()))
+    for run in range(N_REHEATS):
+        annealer.start_from(min(runs, key=lambda one: one[0])[1])
+        annealer.anneal(budget, RUNS_SHARE + (1.0 - RUNS_SHARE) * (run + 1) / N_REHEATS, REHEATED, COLD)
+        runs.append((annealer.value, annealer.plan()))
+    annealer.start_from(min(runs, key=lambda one: one[0])[1])
 
 
 def short_hot(instance: Instance) -> float:

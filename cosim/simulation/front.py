@@ -23,7 +23,7 @@ REFERENCES = ("heft", "portfolio")
 DEFAULT_BUDGET_S = 2.0
 RELINK_SHARE = 0.4  # of the budget, for what lies between the placements that the search finds
 MAX_MOVES = 24  # tried at each step
-MAX_POINTS = 24
+MAX_POINTS = 16
 
 
 @dataclass(frozen=True)

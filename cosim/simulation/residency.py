@@ -47,12 +47,13 @@ class Residency:
         return frozenset(on_arrays | self.pinned)
 
 
-def plan_residency(chip: Chip, workload: Workload, costs: OpCosts) -> Residency:
+def plan_residency(chip: Chip, workload: Workload, costs: OpCosts, assignment: Sequence[int] | None = None) -> Residency:
     """Choose homes greedily: arrays by joules saved an array (spare ones for copies), then activations, then pinned weights.
 
+    With an `assignment` [n_ops], arrays go to the ops that run on them only, so that what others leave free serves for copies.
     Raises MappingError when weights or activations do not fit the memory that has to hold them.
     """
-    array_device, saved_j = _fill_arrays(chip, workload, costs)
+    array_device, saved_j = _fill_arrays(chip, workload, costs, assignment)
     copies = _duplicate(chip, workload, costs, array_device)
     on_arrays = {name for op, device in zip(workload.ops, array_device, strict=True) if device >= 0 for name in op.weights}
     capacity = chip.shared.capacity_bytes if chip.shared else 0.0
@@ -63,7 +64,7 @@ def plan_residency(chip: Chip, workload: Workload, costs: OpCosts) -> Residency:
     return Residency(tuple(array_device), tuple(copies), frozenset(pinned), home, peak, tuple(saved_j))
 
 
-def _fill_arrays(chip: Chip, workload: Workload, costs: OpCosts) -> tuple[list[int], list[float]]:
+def _fill_arrays(chip: Chip, workload: Workload, costs: OpCosts, assignment: Sequence[int] | None) -> tuple[list[int], list[float]]:
     """Give arrays to the ops that save most energy an array, while arrays last."""
     placed, saved_j = [-1] * len(workload.ops), [0.0] * len(workload.ops)
     for index, device in enumerate(chip.devices.values()):
@@ -74,7 +75,7 @@ def _fill_arrays(chip: Chip, workload: Workload, costs: OpCosts) -> tuple[list[i
         need = costs.n_arrays[:, index]
         worth = [i for i in np.argsort(-gain / np.maximum(need, 1), kind="stable") if gain[i] > 0 and need[i] > 0]
         for i in worth:
-            if placed[i] < 0 and need[i] <= free:
+            if placed[i] < 0 and need[i] <= free and (assignment is None or assignment[i] == index):
                 placed[i], free = index, free - int(need[i])
                 saved_j[i] = float(gain[i])
     return placed, saved_j

@@ -61,6 +61,7 @@ class Simulation:
         """
         costs, residency, traffic, instance = self._prepared()
         plan = plan or self._plan(instance)
+        residency, traffic = self._settled(costs, residency, traffic, plan)
         placed = place(costs, traffic, tables_of(self.chip, costs.workload, traffic, residency, FIDELITIES[self.fidelity]), plan)
         playback = self._play(plan, placed)
         result = self._result(costs, residency, traffic, plan, placed, playback)
@@ -94,6 +95,14 @@ class Simulation:
             traffic = replace(traffic, n_bytes=traffic.own_bytes)
         instance = instance_of(self.chip, workload, traffic, residency, costs, FIDELITIES[self.fidelity])
         return costs, residency, traffic, replace(instance, goal=self.goal)
+
+    def _settled(self, costs: OpCosts, residency: Residency, traffic: Traffic, plan: Plan) -> tuple[Residency, Traffic]:
+        """Give arrays whose ops the plan runs elsewhere to those that it runs on them, as copies, and pin what then is fetched."""
+        assignment = plan.assignment.tolist()
+        if self.fidelity == "bound" or residency.in_use(assignment).array_device == residency.array_device:
+            return residency, traffic
+        residency = plan_residency(self.chip, costs.workload, costs, assignment)
+        return residency, plan_traffic(self.chip, costs.workload, costs, residency)
 
     def _plan(self, instance: Instance) -> Plan:
         """Return the policy's plan; the bound takes none, but a policy that does not exist is refused at every rung."""

@@ -10,11 +10,11 @@ from cosim.engine.check import check_playback
 from cosim.engine.simpy_engine import play
 from cosim.ledger import energy_by, total_energy_j
 from cosim.plan import save_schedule
-from cosim.scheduling.base import make_policy
+from cosim.scheduling.base import Plan, make_policy
 from cosim.simulation.accounting import account
-from cosim.simulation.joules import standby
 from cosim.simulation.costs import cost_ops
 from cosim.simulation.critical_path import critical_path
+from cosim.simulation.joules import standby
 from cosim.simulation.placed import instance_of, place, tables_of
 from cosim.simulation.residency import plan_residency
 from cosim.simulation.run import FIDELITIES, Simulation, schedule_of
@@ -328,3 +328,21 @@ def test_both_engines_give_the_same_times_and_joules_to_the_last_bit(chip, netwo
     assert compiled.fidelity == "event"
     assert [(op.start_s, op.end_s) for op in compiled.ops] == [(op.start_s, op.end_s) for op in processes.ops]
     assert [row._replace(fidelity="simpy") for row in compiled.rows] == list(processes.rows)
+
+
+def test_arrays_that_a_placement_leaves_empty_hold_copies_of_the_ops_it_runs_there(network):
+    chip = cosim.load_chip("edge_cim_soc")
+    given = cosim.Simulation(chip, network)
+    costs, residency, traffic, instance = given._prepared()
+    cim = list(chip.devices).index("cim")
+    on_arrays = [i for i, device in enumerate(residency.array_device) if device == cim]
+    kept = int(costs.n_arrays[:, cim].argmax())  # too large for a copy beside all others
+    fastest = np.argmin(np.where(np.arange(instance.n_devices) == cim, np.inf, instance.cost_s), axis=1)
+    assignment = np.where(np.isin(np.arange(instance.n_tasks), [i for i in on_arrays if i != kept]), fastest, instance.cost_s.argmin(axis=1))
+    assignment[kept] = cim
+    plan = Plan(assignment, np.arange(instance.n_tasks, 0, -1.0), np.zeros(instance.n_tasks), np.zeros(instance.n_tasks), 0.0)
+    settled, _ = given._settled(costs, residency, traffic, plan)
+    assert settled.copies[kept] > residency.copies[kept]
+    assert [i for i, device in enumerate(settled.array_device) if device >= 0] == [i for i in on_arrays if assignment[i] == cim]
+    result = given.run(plan=plan)
+    assert [op.resident for op in result.ops] == [i == kept for i in range(instance.n_tasks)]

@@ -93,7 +93,7 @@ def test_no_task_starts_before_its_release():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(SimulationError, match=r"body_s has shape \(2, 1\); with 2 tasks, 2 devices, 2 memories and 1 edges it must be \(2, 2\)"):
+    with pytest.raises(SimulationError, match=r"body_s has shape \(2, 1\); with 2 tasks, 2 devices, .* it must be \(2, 2\)"):
         tables(body_s=[[1], [2]])
     with pytest.raises(ScheduleError, match=r"task 1 has no cost on device 1"):
         placed(tables(), 0, 1)
