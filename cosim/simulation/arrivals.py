@@ -65,7 +65,7 @@ class Stream:
 
     @property
     def mean_rate_per_s(self) -> float:
-        """Arrivals a second in the long run: of a trace (n - 1) / (last - first); 0 where none is given, infinite where all come at once."""
+        """Arrivals a second in the long run, (n - 1) / (last - first) of a trace; 0: not given, infinite: all at once."""
         if self.rate_per_s is not None:
             return self.rate_per_s
         if self.period_s is not None:
@@ -78,9 +78,9 @@ class Stream:
     def draw(self, n: int, rng: np.random.Generator) -> Floats:
         """[n] the first arrivals, fewer where a trace is shorter."""
         if self.rate_per_s is not None:
-            return np.cumsum(rng.exponential(1.0 / self.rate_per_s, n))
+            return np.asarray(np.cumsum(rng.exponential(1.0 / self.rate_per_s, n)), np.float64)
         if self.period_s is not None:
-            return np.arange(n) * self.period_s
+            return np.asarray(np.arange(n) * self.period_s, np.float64)
         return np.asarray(self.arrivals_s if self.arrivals_s is not None else [], np.float64)[:n]
 
 

@@ -131,8 +131,8 @@ class Load:
         given = " + ".join(f"{stream.label} at {stream.mean_rate_per_s:.4g}/s" for stream in self.streams)
         largest = sum(stream.mean_rate_per_s for stream in self.streams) * scale
         raise SimulationError(
-            f"load: unstable: {given} would keep {kind} {name.removeprefix('link ')!r} of {bed.chip.name} busy {rho[worst]:.0%} of the time, "
-            f"so queues would grow for ever; below {largest:.4g} inferences/s ({scale:.3g} times what is asked for) it is not overloaded"
+            f"load: unstable: {given} would keep {kind} {name.removeprefix('link ')!r} of {bed.chip.name} busy {rho[worst]:.1%} of the "
+            f"time, so queues would grow for ever; it is not overloaded below {largest:.4g} inferences/s ({scale:.3g} times that)"
         )
 
     def _arrivals(self, rng: np.random.Generator) -> Arrivals:
@@ -224,7 +224,8 @@ def _window(load: Load, from_s: Floats, end_s: Floats) -> tuple[NDArray[np.bool_
     if load.saturated:
         ends, last = np.sort(end_s), max(n - 1 - skip, skip + 1)
         window_s = (float(ends[skip]), float(ends[min(last, n - 1)]))
-        return (end_s > window_s[0]) & (end_s <= window_s[1]), window_s
+        counted = (end_s > window_s[0]) & (end_s <= window_s[1])
+        return counted if counted.any() else np.ones(n, np.bool_), window_s
     counted = np.arange(n) >= skip
     last_s = float(from_s[-1]) if from_s[-1] > from_s[skip] else float(end_s.max())
     return counted, (float(from_s[skip]), last_s)

@@ -95,7 +95,7 @@ def busy_by_device(replica: Replica, playback: Playback, window_s: tuple[float, 
 
 
 def carried_s(replica: Replica, playback: Playback, n_ops: int, flow_demand_s: Floats, window_s: tuple[float, float]) -> Floats:
-    """[n_memories + n_links] seconds at full bandwidth that the bytes moved in a window take; each op's and edge's are spread over its time.
+    """[n_memories + n_links] seconds at full bandwidth of the bytes moved in a window; those of an op or edge are spread over its time.
 
     flow_demand_s  [n_ops + n_edges, n_memories + n_links] seconds of each op and edge that is repeated
     """

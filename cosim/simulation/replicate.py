@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,9 +118,7 @@ def _barriers(template: Problem, first_op: Ints, network: Ints, first_task: Ints
     if waits_for is None:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     ends = {name: np.bincount(getattr(template, f"edge_{name}"), minlength=template.n_tasks) == 0 for name in ("src", "dst")}
-    sinks, sources = (
-        [np.flatnonzero(ends[name][a:b]) for a, b in zip(first_op[:-1], first_op[1:], strict=True)] for name in ("src", "dst")
-    )
+    sinks, sources = ([np.flatnonzero(ends[name][a:b]) for a, b in pairwise(first_op.tolist())] for name in ("src", "dst"))
     src, dst = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for later in np.flatnonzero(waits_for >= 0).tolist():
         before = int(waits_for[later])

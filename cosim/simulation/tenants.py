@@ -81,8 +81,7 @@ def _prefixed(workload: Workload, prefix: str) -> Workload:
         return tuple(prefix + name for name in names)
 
     def op_of(op: Op) -> Op:
-        named = {part: renamed(getattr(op, part)) for part in ("inputs", "outputs", "weights")}
-        return replace(op, name=prefix + op.name, **named)
+        return replace(op, name=prefix + op.name, inputs=renamed(op.inputs), outputs=renamed(op.outputs), weights=renamed(op.weights))
 
     return replace(
         workload,

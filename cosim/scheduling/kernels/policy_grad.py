@@ -14,12 +14,43 @@ from hw_models.kernels._jit import kernel
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+NEGLIGIBLE = 1e-4  # difference of a probability from what was done, below which a pair teaches nothing
 SPREAD = 0.005  # of log makespans, below which samples count as alike
 
 
 @kernel
+def pair_gradient(slope: float, x: Floats, base: Floats, base_grad: Floats, t: int, p: int, w: Any, g: Any, s: Any) -> None:
+    """Add slope * d score of one pair to the gradients of what a step computes."""
+    n_features, h = w.pair_step.shape
+    for j in range(h):
+        s.hidden[j] = base[t, p, j]
+    for f in range(n_features):
+        g.rule_step[f] += slope * x[f]
+        s.squashed[f] = x[f] / (1.0 + abs(x[f]))
+        for j in range(h):
+            s.hidden[j] += s.squashed[f] * w.pair_step[f, j]
+    for j in range(h):
+        g.pair_out[j] += slope * max(s.hidden[j], 0.0)
+        s.hidden[j] = slope * w.pair_out[j] if s.hidden[j] > 0.0 else 0.0
+        base_grad[t, p, j] += s.hidden[j]
+    for f in range(n_features):
+        for j in range(h):
+            g.pair_step[f, j] += s.squashed[f] * s.hidden[j]
+
+
+@kernel
 def step_gradient(
-    weight: float, heat: float, record: Any, step: int, only_task: bool, base: Floats, w: Any, g: Any, base_grad: Floats, rule_grad: Floats
+    weight: float,
+    heat: float,
+    record: Any,
+    step: int,
+    only_task: bool,
+    base: Floats,
+    w: Any,
+    g: Any,
+    base_grad: Floats,
+    rule_grad: Floats,
+    s: Any,
 ) -> float:
     """Add weight * d(-log probability of the chosen pair) of one step to the gradients; return that -log probability.
 
@@ -35,30 +66,15 @@ def step_gradient(
     for k in range(size):
         if not only_task or task[k] == task[chosen]:
             total += np.exp((score[k] - top) / heat)
-    h = base.shape[2]
     for k in range(size):
         if only_task and task[k] != task[chosen]:
             continue
         slope = np.exp((score[k] - top) / heat) / total
         if k == chosen:
             slope -= 1.0
-        slope *= weight / heat
-        if abs(slope) < 1e-9:
-            continue
-        t, p, x = record.task[step, k], record.device[step, k], record.features[step, k]
-        rule_grad[t, p] += slope
-        for f in range(x.size):
-            g.rule_step[f] += slope * x[f]
-        for j in range(h):
-            hidden = base[t, p, j]
-            for f in range(x.size):
-                hidden += x[f] / (1.0 + abs(x[f])) * w.pair_step[f, j]
-            if hidden > 0.0:
-                g.pair_out[j] += slope * hidden
-                slope_j = slope * w.pair_out[j]
-                base_grad[t, p, j] += slope_j
-                for f in range(x.size):
-                    g.pair_step[f, j] += slope_j * x[f] / (1.0 + abs(x[f]))
+        if abs(slope) > NEGLIGIBLE:
+            rule_grad[task[k], record.device[step, k]] += slope * weight / heat
+            pair_gradient(slope * weight / heat, record.features[step, k], base, base_grad, task[k], record.device[step, k], w, g, s)
     return np.log(total) - (score[chosen] - top) / heat
 
 
@@ -71,6 +87,8 @@ def base_gradient(
     for t in range(n):
         for p in range(m):
             slope = rule_grad[t, p]
+            if slope == 0.0:
+                continue
             for i in range(task.shape[1]):
                 g.rule_task[i] += slope * task[t, i]
             for i in range(pair.shape[2]):
@@ -180,7 +198,7 @@ def reinforce(a: Any, known: Any, w: Any, g: Any, heat: float, draws: Floats) ->
         weight = -(value[i] - mean) / (spread + SPREAD) / k
         if abs(weight) > 1e-9:
             for step in range(n):
-                step_gradient(weight, heat, records[i], step, False, tape.base, w, g, tape.base_grad, tape.rule_grad)
+                step_gradient(weight, heat, records[i], step, False, tape.base, w, g, tape.base_grad, tape.rule_grad, scratch)
     backward(a, known, w, tape, g)
     return makespan_s
 
@@ -189,13 +207,13 @@ def reinforce(a: Any, known: Any, w: Any, g: Any, heat: float, draws: Floats) ->
 def imitate(a: Any, known: Any, w: Any, g: Any, heat: float, guide: Ints) -> float:
     """Add the gradient of the mean over steps of -log probability of a guide's devices [n] to `g`; return that mean."""
     n, m = a.cost_s.shape
-    tape, record = forward(a, known, w), make_record(n, m)
+    tape, record, scratch = forward(a, known, w), make_record(n, m), make_scratch(n, m, w.pair_out.size)
     device, start_s, end_s = np.zeros(n, np.int64), np.zeros(n), np.zeros(n)
     roll_out(
-        a, known, w, tape.base, tape.rule, heat, np.zeros(n), guide, make_scratch(n, m, w.pair_out.size), device, start_s, end_s, record
+        a, known, w, tape.base, tape.rule, heat, np.zeros(n), guide, scratch, device, start_s, end_s, record
     )
     surprise = 0.0
     for step in range(n):
-        surprise += step_gradient(1.0 / n, heat, record, step, True, tape.base, w, g, tape.base_grad, tape.rule_grad) / n
+        surprise += step_gradient(1.0 / n, heat, record, step, True, tape.base, w, g, tape.base_grad, tape.rule_grad, scratch) / n
     backward(a, known, w, tape, g)
     return surprise

@@ -33,7 +33,7 @@ class Scratch(NamedTuple):
     over [5]             see `times_of_all`
     task, device, rule_score [N_READY * m], features [N_READY * m, N_STEP_FEATURES]   of each pair looked at
     kept, score [N_READY * m]   of those that the network looks at
-    hidden [h]           of one pair
+    hidden [h], squashed [N_STEP_FEATURES]   of one pair, for gradients
     """
 
     busy_start: Floats
@@ -55,6 +55,7 @@ class Scratch(NamedTuple):
     ahead: Floats
     over: Floats
     hidden: Floats
+    squashed: Floats
 
 
 @kernel
@@ -80,6 +81,7 @@ def make_scratch(n: int, m: int, h: int) -> Scratch:
         np.zeros((N_READY, m)),
         np.zeros(5),
         np.zeros(h),
+        np.zeros(N_STEP_FEATURES),
     )
 
 
