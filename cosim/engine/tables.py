@@ -150,7 +150,8 @@ class Tables:
         header = [n, m, k, e, _MODES.index(self.mode), self.edges_are_input, self.link_is_shared]
         first, edges = rows_of(n, self.edge_src)
         n_inputs = np.bincount(self.edge_dst, minlength=n)
-        ints = np.concatenate([header, self.edge_src, self.edge_dst, self.edge_memory, first, edges, n_inputs]).astype(np.int64)
+        by_task = (first, edges, n_inputs, np.argsort(self.release_s, kind="stable"))
+        ints = np.concatenate([header, self.edge_src, self.edge_dst, self.edge_memory, *by_task]).astype(np.int64)
         by_device = (self.fixed_s, self.body_s, self.read_bytes, self.own_bytes, self.write_bytes)
         links = (self.memory_bytes_per_s, self.capacity_bytes_per_s, self.link_bytes_per_s, self.latency_s, self.edge_bytes_per_s)
         floats = np.concatenate([part.ravel() for part in (*by_device, *links, self.edge_bytes, self.release_s)])

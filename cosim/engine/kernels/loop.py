@@ -144,6 +144,7 @@ def play_shared(
     edge_dst: Ints,
     n_inputs: Ints,
     release_s: Floats,
+    released: Ints,
     device: Ints,
     priority: Floats,
     is_local: Bools,
@@ -161,6 +162,8 @@ def play_shared(
 ) -> int:
     """Play with a bus (fifo) or sharing finite resources (fair), `remaining` being shared_bytes at first; returns the completions.
 
+    `released` [n]: tasks by release time.
+
     One long function, because handing a dozen arrays to each of its phases takes half as long again as the phases do.
     """
     n, n_flows = device.size, delay_s.size
@@ -172,7 +175,6 @@ def play_shared(
     arrived, done = np.empty(n_flows, np.int64), np.empty(n_flows, np.int64)
     ended, got = np.empty(n, np.int64), np.empty(n + n_flows, np.int64)  # tasks that end, inputs that arrive at this instant
     left, n_left = np.empty(capacity.size), np.empty(capacity.size, np.int64)
-    released = np.argsort(release_s, kind="mergesort") if release_s.any() else np.arange(n)
     segments(device, first)
     n_active = n_arrived = n_released = n_ended = n_got = n_events = 0
     head = tail = bus_head = bus_tail = 0

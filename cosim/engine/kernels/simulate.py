@@ -29,6 +29,7 @@ class Packed(NamedTuple):
     succ_first: Ints
     succ_edge: Ints
     n_inputs: Ints
+    released: Ints
     fixed_s: Floats
     body_s: Floats
     read_bytes: Floats
@@ -56,7 +57,8 @@ def unpack(ints: Ints, floats: Floats) -> Packed:
         i[2 * e : 3 * e],
         t[: n + 1],
         t[n + 1 : n + 1 + e],
-        t[n + 1 + e :],
+        t[n + 1 + e : 2 * n + 1 + e],
+        t[2 * n + 1 + e :],
         f[:nm],
         f[nm : 2 * nm],
         f[2 * nm : 2 * nm + nmk],
@@ -214,7 +216,7 @@ def simulate(ints: Ints, floats: Floats, device: Ints, priority: Floats, out: Fl
         _sharing(ints, tables, device, busiest, index, is_local, delay_s, remaining, cap, first, resource)
     times = (start_s, end_s, edge_start_s, edge_end_s, remaining)
     flows = (device, priority, is_local, delay_s, remaining.copy(), cap, first, resource, capacity)
-    play_shared(m, ints[4] == 1, *graph, *flows, *times)  # type: ignore[arg-type]  # mypy takes an element of an array for an array
+    play_shared(m, ints[4] == 1, *graph, tables.released, *flows, *times)  # type: ignore[arg-type]  # mypy takes an element of an array for an array
     return end_s.max() if n > 0 else 0.0
 
 
