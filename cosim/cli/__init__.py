@@ -15,6 +15,7 @@ _COMMANDS = {
     "run": ("run", "Simulate a network on a chip and write its energy report."),
     "compare": ("compare", "Put two or more chips side by side on one network."),
     "place": ("place", "Choose what runs where: makespan, energy, lower bound, gap; train the policy."),
+    "load": ("load", "Let inferences arrive while others run: throughput, latency percentiles, queues."),
     "list": ("listing", "List chips, workloads, devices, parts or policies."),
     "show": ("show", "Print a chip, part or workload with the source of every number."),
     "check": ("check", "Check a chip, part or ONNX file and say what is wrong and where."),

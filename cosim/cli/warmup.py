@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from cosim.scheduling.instance import Instance
 
 # One chip section that uses each kernel of the models: (label, kind of section, part).
 _MODELS = (
@@ -18,7 +25,8 @@ _MODELS = (
     ("MAC arrays", "device", "spatial_array/edge_npu_64x64_22nm"),
     ("compute in memory", "device", "cim_macro/reram_22nm_256x256"),
 )
-_CHIP, _NETWORK = "edge_npu_soc", "lenet5"
+_NETWORK = "lenet5"
+_MODEL_KERNELS, _POLICY = "hw_models.kernels", "policy "
 _BUDGET_S = 0.05  # of a search that only has to be compiled
 
 
@@ -47,8 +55,9 @@ class Step:
 
 def steps(policies: Iterable[str]) -> list[Step]:
     """Return what compiles all kernels that runs with some policies use."""
-    found = [Step(label, "hw_models.kernels", partial(_use_part, section, part)) for label, section, part in _MODELS]
-    return [*found, *(Step(f"policy {name}", "cosim.scheduling.kernels", partial(_use_policy, name)) for name in policies)]
+    found = [Step(label, _MODEL_KERNELS, partial(_use_part, section, part)) for label, section, part in _MODELS]
+    found.append(Step("engine", "cosim.engine.kernels", _use_engine))
+    return [*found, *(Step(f"{_POLICY}{name}", "cosim.scheduling.kernels", partial(_use_policy, name)) for name in policies)]
 
 
 def cold_steps(policies: Iterable[str]) -> list[Step]:
@@ -64,16 +73,45 @@ def built_in_policies() -> list[str]:
 
 
 def run_steps(todo: Sequence[Step], *, show_progress: bool) -> None:
-    """Run steps one after the other, with a bar on stderr."""
+    """Run steps with a bar on stderr, those of models here and the others in a process beside it."""
     from rich.console import Console
     from rich.progress import Progress
 
+    models = [step for step in todo if step.package == _MODEL_KERNELS]
+    others = [step for step in todo if step.package != _MODEL_KERNELS]
+    beside = _start_beside(others) if models and others else None
     with Progress(console=Console(stderr=True), transient=True, disable=not show_progress) as progress:
         task = progress.add_task("compiling", total=len(todo))
-        for step in todo:
+        for step in models:
             progress.update(task, description=f"compiling {step.label}")
             step.run()
             progress.advance(task)
+        if beside is not None:
+            progress.update(task, description=f"compiling {', '.join(step.label for step in others)}")
+            beside.wait()
+        for step in others:  # whatever the process beside has not done, or failed at, is done here, where an error can be seen
+            progress.update(task, description=f"compiling {step.label}")
+            if not step.mark.exists():
+                step.run()
+            progress.advance(task)
+
+
+def _start_beside(others: Sequence[Step]) -> subprocess.Popen[bytes] | None:
+    """Start a second process that compiles; None on one core, or where none can be started."""
+    if (os.cpu_count() or 1) < 2:
+        return None
+    names = [step.label.removeprefix(_POLICY) for step in others]
+    try:
+        return subprocess.Popen([sys.executable, "-m", "cosim.cli.warmup", *names], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except OSError:
+        return None
+
+
+def _compile_beside(names: Sequence[str]) -> None:
+    """What the second process does: the steps of engine and policies that it was given."""
+    for step in steps(name for name in names if name != "engine"):
+        if step.label.removeprefix(_POLICY) in names and step.package != _MODEL_KERNELS:
+            step.run()
 
 
 def _use_part(section: str, part: str) -> None:
@@ -88,16 +126,46 @@ def _use_part(section: str, part: str) -> None:
     type(device).costs([device.spec], OpTable.from_workload(load_workload(_NETWORK)))
 
 
-def _use_policy(name: str) -> None:
-    """Place and play a small network; a policy that needs a package that is not there has nothing to compile."""
+def _small_instance() -> Instance:
+    """Return a few tasks on a few devices that share one memory, so that no model has to be compiled for them."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from cosim.scheduling.fixed import instance_tables
+    from cosim.scheduling.generate import random_instances
     from cosim.scheduling.instance import Goal
-    from cosim.simulation.run import Simulation
-    from hw_models.catalog import load_chip
+
+    instance = random_instances(0, 1, (8, 8), (3, 3))[0]
+    tables = replace(instance_tables(instance, "fair", np.ones(instance.n_tasks), 1.0), edges_are_input=True)
+    joules, loss = np.where(instance.supported, 1.0, 0.0), np.zeros(instance.cost_s.shape)
+    return replace(instance, tables=tables, task_energy_j=joules, task_loss=loss, goal=Goal(budget_s=_BUDGET_S))
+
+
+def _use_engine() -> None:
+    """Play a small placement, and bound it."""
+    import numpy as np
+
+    from cosim.engine.compiled import play
+    from cosim.scheduling.bounds import chain_bound_s
+
+    instance = _small_instance()
+    if instance.tables is not None:
+        assignment = instance.cost_s.argmin(axis=1).astype(np.int64)
+        play(instance.tables.placed(assignment, np.zeros(instance.n_tasks)))
+        instance.tables.placed_reads(assignment)
+    chain_bound_s(instance)
+
+
+def _use_policy(name: str) -> None:
+    """Place a small network; a policy that needs a package that is not there has nothing to compile."""
+    import numpy as np
+
+    from cosim.scheduling.base import make_policy
     from workloads.errors import CosimError
-    from workloads.registry import load_workload
 
     with suppress(CosimError):
-        Simulation(load_chip(_CHIP), load_workload(_NETWORK), name, goal=Goal(budget_s=_BUDGET_S)).run(tight=True)
+        make_policy(name).plan(_small_instance(), np.random.default_rng(0))
 
 
 def compile_functional_kernels() -> None:
@@ -120,6 +188,10 @@ def command() -> None:
     """Compile the kernels of models, engine and policies, and keep them for later runs."""
     from hw_models.kernels._jit import cache_root
 
-    functional = Step("functional arrays", "hw_models.kernels", compile_functional_kernels)
+    functional = Step("functional arrays", _MODEL_KERNELS, compile_functional_kernels)
     run_steps([*steps(built_in_policies()), functional], show_progress=True)
     click.echo(f"kernels are compiled and kept in {cache_root() / 'kernels'}")
+
+
+if __name__ == "__main__":
+    _compile_beside(sys.argv[1:])

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from cosim.scheduling.instance import Instance
 
 # How moves are drawn, see `cosim.scheduling.kernels.search`; chosen on random instances.
-KNOBS = (5, 10, 200, 300, 3)
+KNOBS = (6, 20, 200, 300, 5, 0, 8)
 
-SHORT_S, SHORT_MOVES = 0.1, 500_000  # budgets below these are not worth several runs
+SHORT_S = 0.1  # less is not worth running again from what was found
+MOVES_PER_S = 5e6  # about, on graphs of 50 tasks; it only tells short numbers of moves from long ones
+N_FIRST, N_GROWTH = 16, 4  # moves of the first slice, and how much larger than the one before one may be
 N_SLICES = 64  # of a budget, after each of which the temperature falls and the time is read
 
 
@@ -34,7 +36,7 @@ class Budget:
     def __init__(self, seconds: float, n_moves: int = 0) -> None:
         self._seconds, self._n_moves = seconds, n_moves
         self._start_s = time.thread_time()
-        self._n_done = 0
+        self._n_done, self._n_last = 0, N_FIRST
         self._moves_per_s = 0.0
 
     @property
@@ -43,9 +45,14 @@ class Budget:
         return self._n_moves > 0
 
     @property
+    def seconds(self) -> float:
+        """CPU seconds, or about what the moves take."""
+        return self._n_moves / MOVES_PER_S if self.counts_moves else self._seconds
+
+    @property
     def is_short(self) -> bool:
-        """Whether it is better spent in one run."""
-        return self._n_moves < SHORT_MOVES if self.counts_moves else self._seconds < SHORT_S
+        """Whether there is no time to start again from what was found."""
+        return self.seconds < SHORT_S
 
     def spent(self) -> float:
         """Fraction that is gone."""
@@ -58,7 +65,9 @@ class Budget:
         share = min(1.0 / N_SLICES, max(0.0, until - self.spent()))
         if self.counts_moves:
             return max(1, min(round(share * self._n_moves), self._n_moves - self._n_done))
-        return max(1, int(share * self._seconds * self._moves_per_s)) if self._moves_per_s else 16
+        if not self._moves_per_s:
+            return N_FIRST
+        return max(1, min(int(share * self._seconds * self._moves_per_s), N_GROWTH * self._n_last))
 
     def forget_pace(self) -> None:
         """Begin again with a slice of few moves, because they may take longer from here."""
@@ -67,6 +76,7 @@ class Budget:
     def record(self, n_moves: int, seconds: float) -> None:
         """Note that so many moves were made, and what they took."""
         self._n_done += n_moves
+        self._n_last = n_moves
         if seconds > 0.0:
             self._moves_per_s = n_moves / seconds
 
@@ -96,14 +106,16 @@ class Annealer:
         self._place[instance.topological_order] = np.arange(n)
 
     def lean_to(self, assignments: IntArray) -> None:
-        """Draw the device of a task not only from those that support it, but also from what these placements [k, n] say."""
+        """Draw devices also from these placements [k, n], for a task alone and for chains; with none, as at the begin."""
         k, n = assignments.shape
         able = _able(self.instance)
         count = able[:, 0]
         wide = np.concatenate([able, np.zeros((n, k), np.int64)], axis=1)
         wide[np.arange(n)[:, np.newaxis], 1 + count[:, np.newaxis] + np.arange(k)] = assignments.T
         wide[:, 0] = count + k
-        self._rules = (wide, *self._rules[1:])
+        knobs = self._rules[3].copy()
+        knobs[kernels.N_MODELS] = k
+        self._rules = (wide, *self._rules[1:3], knobs, *self._rules[4:])
 
     def start_from(self, plan: Plan) -> None:
         """Take up a plan, each task as early as the order of its device allows, and forget all before."""

@@ -93,7 +93,7 @@ def _chip_by_kind(rng: np.random.Generator, graph: Graph, m: int) -> tuple[list[
     fixed = rng.choice([0.0, 0.05, 0.3]) * cost_s[:, 0].mean()  # what starting a kernel takes on every device
     cost_s += fixed * rng.uniform(0.0, 1.0, m)
     order = rng.permutation(m)
-    counts = {name: 0 for name in _SPEED}
+    counts = dict.fromkeys(_SPEED, 0)
     names = []
     for p in order:
         counts[kinds[p]] += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -19,13 +18,19 @@ if TYPE_CHECKING:
     from cosim.engine.problem import FloatArray, IntArray
     from cosim.scheduling.instance import Instance
 
-# Relative temperatures at the begin and the end of a run; chosen on random instances.
-HOT, COLD = 0.03, 0.001
+# Relative temperatures at the begin and the end of a run; all numbers here are chosen on random instances.
+HOT, COLD = 0.03, 0.002
 
 # Roll-outs of the learned policy, how many different ones are kept, and how much less hot a run from them begins.
-N_ROLL_OUTS, N_LEARNED, LEARNED_HOT = 16, 4, 0.7
+N_ROLL_OUTS, N_LEARNED, LEARNED_HOT = 16, 8, 0.7
 
-# A long search: so much of its budget in runs from the best seeds, the rest in runs from the best plan so far, less hot.
+# How much less hot the second half of a short run from roll-outs begins, which no longer draws from them.
+COOLER = 0.5
+
+# A short search of a graph with few tasks (so many for 20 ms, and in proportion) is cut into so many runs.
+FEW_TASKS, FEW_TASKS_S, N_SHORT_RUNS = 40, 0.02, 4
+
+# A long search: so much of its budget in so many runs, the rest in runs from the best plan so far, less hot.
 RUNS_SHARE, N_RUNS = 0.5, 4
 N_REHEATS, REHEATED = 2, 0.01
 
@@ -35,6 +40,14 @@ ALONE_SHARE, N_ALONE = 0.3, 3
 PLAYED_HOT, PLAYED_COLD, SLACK = 0.005, 0.0005, 0.01
 
 N_WEIGHTS = 9  # of energy, for a front
+
+
+class Start(NamedTuple):
+    """A plan to start from, placements [k, n] to draw devices from too, and a factor on the temperature of a short run."""
+
+    plan: Plan
+    models: IntArray
+    heat: float = 1.0
 
 
 class _Search(Policy):
@@ -56,59 +69,44 @@ class _Search(Policy):
         """Place and order all tasks. Raises ScheduleError when no placement keeps to the goal's loss."""
         budget = Budget(instance.goal.budget_s or self.default_s, self._n_moves)
         seed = int(rng.integers(1 << 31))
-        seeds = self._seeds(instance, rng, budget)
+        learned, known = self._learned(instance, rng), classics(instance, rng)
+        seeds = learned + known
         values = values_of(instance, seeds)
         best = seeds[int(np.argmin(values))]
         if not instance.n_tasks:
             return best
-        ranked = [seeds[i] for i in np.argsort(values, kind="stable").tolist()]
+        none = np.zeros((0, instance.n_tasks), np.int64)
+        starts = [Start(known[int(np.argmin(values[len(learned) :]))], none)]
+        if learned:
+            starts.insert(0, Start(best, np.array([plan.assignment for plan in learned], np.int64), LEARNED_HOT))
         annealer = Annealer(instance, seed)
-        self._prepare(annealer, seeds)
-        (self._improve if instance.tables is None else self._improve_played)(annealer, ranked, budget)
-        found = annealer.plan()
+        found = (self._improve if instance.tables is None else improve_played)(annealer, starts, budget)
         return found if values_of(instance, [found])[0] < values.min() else best
 
-    def _seeds(self, instance: Instance, rng: np.random.Generator, budget: Budget) -> list[Plan]:
-        """Return the plans to start from."""
-        return classics(instance, rng)
+    def _learned(self, instance: Instance, rng: np.random.Generator) -> list[Plan]:
+        """Return plans to start from beside the classic ones."""
+        return []
 
-    def _prepare(self, annealer: Annealer, seeds: list[Plan]) -> None:
-        """Look at the plans to start from, in the order they were made."""
-
-    @abstractmethod
-    def _improve(self, annealer: Annealer, seeds: list[Plan], budget: Budget) -> None:
-        """Search without contention, from seeds that are given best first; the annealer keeps the best."""
-
-    def _improve_played(self, annealer: Annealer, seeds: list[Plan], budget: Budget) -> None:
-        instance = annealer.instance
-        pool = seeds[:1]
-        for run in range(N_ALONE):
-            annealer.start_from(seeds[run % len(seeds)])
-            annealer.anneal(budget, ALONE_SHARE * (run + 1) / N_ALONE, HOT, COLD)
-            pool.append(annealer.plan())
-        annealer.play_from(pool[int(np.argmin(values_of(instance, pool)))])
-        annealer.anneal_played(budget, 1.0, PLAYED_HOT, PLAYED_COLD, SLACK)
+    def _improve(self, annealer: Annealer, starts: list[Start], budget: Budget) -> Plan:
+        """Search without contention, from the first of the starts above all."""
+        return improve(annealer, starts, budget)
 
 
 @policy("anneal")
 class Anneal(_Search):
-    """Simulated annealing from the best classic schedule: 20 ms, the goal's budget, or "anneal:MOVES"."""
+    """Simulated annealing, one run from the best classic schedule: 20 ms, the goal's budget, or "anneal:MOVES"."""
 
     default_s = 0.02
 
-    def _improve(self, annealer: Annealer, seeds: list[Plan], budget: Budget) -> None:
-        annealer.start_from(seeds[0])
-        annealer.anneal(budget, 1.0, short_hot(annealer.instance), COLD)
+    def _improve(self, annealer: Annealer, starts: list[Start], budget: Budget) -> Plan:
+        return _run(annealer, starts[0], budget, 1.0, short_hot(annealer.instance))[1]
 
 
 @policy("search")
 class Search(_Search):
-    """Annealing in several runs, the last ones from the best found: 1 s, the goal's budget, or "search:MOVES"; one run if that is short."""
+    """Annealing in several runs, in a long search the last ones from the best found: 1 s, the goal's budget, or "search:MOVES"."""
 
     default_s = 1.0
-
-    def _improve(self, annealer: Annealer, seeds: list[Plan], budget: Budget) -> None:
-        improve(annealer, seeds, budget, short_hot(annealer.instance))
 
 
 @policy("learned_search")
@@ -117,40 +115,56 @@ class LearnedSearch(_Search):
 
     default_s = 0.02
 
-    def _seeds(self, instance: Instance, rng: np.random.Generator, budget: Budget) -> list[Plan]:
+    def _learned(self, instance: Instance, rng: np.random.Generator) -> list[Plan]:
         from cosim.scheduling.learned import seed_plans  # noqa: PLC0415  (loads weights that no other search needs)
 
-        return seed_plans(instance, N_LEARNED, rng, N_ROLL_OUTS) + classics(instance, rng)
-
-    def _prepare(self, annealer: Annealer, seeds: list[Plan]) -> None:
-        learned = seeds[: len(seeds) - len(MEMBERS)]
-        if learned:
-            annealer.lean_to(np.array([plan.assignment for plan in learned], np.int64))
-
-    def _improve(self, annealer: Annealer, seeds: list[Plan], budget: Budget) -> None:
-        improve(annealer, seeds, budget, LEARNED_HOT * short_hot(annealer.instance))
+        return seed_plans(instance, N_LEARNED, rng, N_ROLL_OUTS)
 
 
-def improve(annealer: Annealer, seeds: list[Plan], budget: Budget, hot: float) -> None:
-    """Search without contention from seeds, best first: one run from `hot` if the budget is short, else several."""
-    if budget.is_short:
-        annealer.start_from(seeds[0])
-        annealer.anneal(budget, 1.0, hot, COLD)
-        return
+def _run(annealer: Annealer, start: Start, budget: Budget, until: float, hot: float) -> tuple[float, Plan]:
+    """Anneal from a start until a fraction of the budget is spent; return value and plan of the best."""
+    annealer.lean_to(start.models)
+    annealer.start_from(start.plan)
+    annealer.anneal(budget, until, hot, COLD)
+    return annealer.value, annealer.plan()
+
+
+def improve(annealer: Annealer, starts: list[Start], budget: Budget) -> Plan:
+    """Search without contention from some starts in turn, and return the best plan found."""
     runs: list[tuple[float, Plan]] = []
-    for run in range(N_RUNS):
-        annealer.start_from(seeds[0])
-        annealer.anneal(budget, RUNS_SHARE * (run + 1) / N_RUNS, HOT, COLD)
-        runs.append((annealer.value, annealer.plan()))
-    for run in range(N_REHEATS):
-        annealer.start_from(min(runs, key=lambda one: one[0])[1])
-        annealer.anneal(budget, RUNS_SHARE + (1.0 - RUNS_SHARE) * (run + 1) / N_REHEATS, REHEATED, COLD)
-        runs.append((annealer.value, annealer.plan()))
-    annealer.start_from(min(runs, key=lambda one: one[0])[1])
+    hot = short_hot(annealer.instance)
+    if budget.is_short and annealer.instance.n_tasks <= FEW_TASKS * budget.seconds / FEW_TASKS_S:
+        for run in range(N_SHORT_RUNS):
+            start = starts[run % len(starts)]
+            runs.append(_run(annealer, start, budget, (run + 1) / N_SHORT_RUNS, start.heat * hot))
+    elif budget.is_short:
+        half = 1.0 / len(starts)
+        runs.append(_run(annealer, starts[0], budget, half, starts[0].heat * hot))
+        if half < 1.0:  # what the learned policy suggests has been tried; now all devices are alike
+            runs.append(_run(annealer, starts[-1]._replace(plan=runs[0][1]), budget, 1.0, COOLER * hot))
+    else:
+        turns = [(starts[run % len(starts)], RUNS_SHARE * (run + 1) / N_RUNS) for run in range(N_RUNS)]
+        runs += [_run(annealer, start, budget, until, HOT) for start, until in turns]
+        for run in range(N_REHEATS):
+            start = starts[-1]._replace(plan=min(runs, key=lambda one: one[0])[1])
+            runs.append(_run(annealer, start, budget, RUNS_SHARE + (1.0 - RUNS_SHARE) * (run + 1) / N_REHEATS, REHEATED))
+    return min(runs, key=lambda one: one[0])[1]
+
+
+def improve_played(annealer: Annealer, starts: list[Start], budget: Budget) -> Plan:
+    """Search without contention for a while, then from the best of what came out, as played, with the engine."""
+    pool = [starts[0].plan]
+    for run in range(N_ALONE):
+        start = starts[run % len(starts)]
+        pool.append(_run(annealer, start, budget, ALONE_SHARE * (run + 1) / N_ALONE, start.heat * short_hot(annealer.instance))[1])
+    annealer.lean_to(starts[0].models)
+    annealer.play_from(pool[int(np.argmin(values_of(annealer.instance, pool)))])
+    annealer.anneal_played(budget, 1.0, PLAYED_HOT, PLAYED_COLD, SLACK)
+    return annealer.plan()
 
 
 def short_hot(instance: Instance) -> float:
-    """Temperature at the begin of a single run: lower for graphs that a short run has few moves a task for."""
+    """Temperature at the begin of a short run: lower for graphs that it has few moves a task for."""
     return min(HOT, max(0.4 * HOT, 1.0 / max(1, instance.n_tasks)))
 
 

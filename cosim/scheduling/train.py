@@ -35,9 +35,11 @@ class Recipe:
     heat              of the softmax that draws pairs, here and in use
     n_imitation       steps of imitation before those of the policy gradient
     teacher           policy that is imitated: which device it chooses for the task that the pupil takes next
+    entropy           weight of the entropy of every choice
     n_samples         roll-outs of an instance, each other's baseline
     n_instances       in one step
     learning_rate     of Adam, rising over 20 steps and falling linearly to a fiftieth
+    memory            steps over which the weights are averaged (exponentially), which is what is judged and kept
     n_tasks, n_devices  (least, most) of the instances
     n_curve           points of the learning curve
     """
@@ -47,9 +49,11 @@ class Recipe:
     heat: float = 0.15
     n_imitation: int = 20
     teacher: str = "anneal:10000"
+    entropy: float = 0.01
     n_samples: int = 8
     n_instances: int = 16
-    learning_rate: float = 0.01
+    learning_rate: float = 0.006
+    memory: float = 200.0
     n_tasks: tuple[int, int] = (8, 120)
     n_devices: tuple[int, int] = (2, 6)
     n_curve: int = 20
@@ -80,16 +84,18 @@ class Adam:
 
 
 class _Pupil:
-    """Weights in the making: everything that one step of training touches."""
+    """Weights in the making: everything that one step of training touches. `weights` are their running mean."""
 
     def __init__(self, recipe: Recipe, seed: int) -> None:
         self.recipe, self.rng = recipe, np.random.default_rng(seed)
         self.first_seed = _FIRST_SEED * (seed + 1)
-        self.flat = initial(self.rng, recipe.width, recipe.n_hidden)
-        self.weights = as_weights(self.flat, recipe.width, recipe.n_hidden)
-        self._slope = np.zeros(self.flat.size)
+        self._flat = initial(self.rng, recipe.width, recipe.n_hidden)
+        self._weights = as_weights(self._flat, recipe.width, recipe.n_hidden)
+        self._mean = self._flat.copy()
+        self.weights = as_weights(self._mean, recipe.width, recipe.n_hidden)
+        self._slope = np.zeros(self._flat.size)
         self._slopes = as_weights(self._slope, recipe.width, recipe.n_hidden)
-        self._adam = Adam(self.flat.size)
+        self._adam = Adam(self._flat.size)
         self._teacher = make_policy(recipe.teacher)
 
     def instances(self, step: int) -> list[Instance]:
@@ -105,15 +111,17 @@ class _Pupil:
         for instance in instances:
             learn(instance)
         rate = self.recipe.learning_rate * min(1.0, (step + 1) / 20) * (1.0 - 0.98 * step / n_steps)
-        self._adam.descend(self.flat, self._slope / max(1, len(instances)), rate)
+        self._adam.descend(self._flat, self._slope / max(1, len(instances)), rate)
+        self._mean += (self._flat - self._mean) / min(self.recipe.memory, 1.0 + step)
 
     def _imitate(self, instance: Instance) -> None:
         device = self._teacher.plan(instance, self.rng).assignment
-        imitate(instance.arrays, known(instance.arrays), self.weights, self._slopes, self.recipe.heat, device)
+        imitate(instance.arrays, known(instance.arrays), self._weights, self._slopes, self.recipe.heat, device)
 
     def _explore(self, instance: Instance) -> None:
         draws = self.rng.random((self.recipe.n_samples, instance.n_tasks))
-        reinforce(instance.arrays, known(instance.arrays), self.weights, self._slopes, self.recipe.heat, draws)
+        a, recipe = instance.arrays, self.recipe
+        reinforce(a, known(a), self._weights, self._slopes, recipe.heat, recipe.entropy, draws, np.zeros(0))
 
 
 def train(

@@ -40,7 +40,7 @@ def latency_estimates(latency_s: Floats, rng: np.random.Generator) -> dict[str, 
 
 def within_s(start_s: Floats, end_s: Floats, window_s: tuple[float, float]) -> Floats:
     """[n] seconds of each span that lie in a window."""
-    return np.maximum(np.minimum(end_s, window_s[1]) - np.maximum(start_s, window_s[0]), 0.0)
+    return np.asarray(np.maximum(np.minimum(end_s, window_s[1]) - np.maximum(start_s, window_s[0]), 0.0))
 
 
 def mean_number(start_s: Floats, end_s: Floats, window_s: tuple[float, float]) -> float:
@@ -61,7 +61,7 @@ def number_by_bin(start_s: Floats, end_s: Floats, window_s: tuple[float, float],
     edges = np.linspace(*window_s, n_bins + 1)
     width_s = (window_s[1] - window_s[0]) / n_bins
     area = _area_until(edges, start_s) - _area_until(edges, end_s)
-    return np.diff(area) / width_s if width_s > 0 else np.zeros(n_bins)
+    return np.asarray(np.diff(area) / width_s) if width_s > 0 else np.zeros(n_bins)
 
 
 def _area_until(at_s: Floats, event_s: Floats) -> Floats:
@@ -80,7 +80,8 @@ def growth(arrival_s: Floats, end_s: Floats, window_s: tuple[float, float], n_co
     """
     number = number_by_bin(arrival_s, end_s, window_s, N_BINS)
     width_s = (window_s[1] - window_s[0]) / N_BINS
-    slope = float(np.polyfit(np.arange(N_BINS) * width_s, number, 1)[0]) if width_s > 0 else 0.0
+    place = np.arange(N_BINS) - (N_BINS - 1) / 2
+    slope = float(place @ number / (place @ place)) / width_s if width_s > 0 else 0.0
     left = int((end_s > window_s[1]).sum() - (arrival_s > window_s[1]).sum())
     half = N_BINS // 2
     grows = number[half:].mean() > 1.5 * number[:half].mean() and left > max(10.0, 0.03 * n_counted)
@@ -89,9 +90,8 @@ def growth(arrival_s: Floats, end_s: Floats, window_s: tuple[float, float], n_co
 
 def busy_by_device(replica: Replica, playback: Playback, window_s: tuple[float, float]) -> Floats:
     """[n_devices] seconds of a window in which each device runs an op."""
-    return np.bincount(
-        replica.problem.assignment, weights=within_s(playback.start_s, playback.end_s, window_s), minlength=replica.problem.n_devices
-    )
+    inside_s = within_s(playback.start_s, playback.end_s, window_s)
+    return np.asarray(np.bincount(replica.problem.assignment, weights=inside_s, minlength=replica.problem.n_devices), np.float64)
 
 
 def carried_s(replica: Replica, playback: Playback, n_ops: int, flow_demand_s: Floats, window_s: tuple[float, float]) -> Floats:

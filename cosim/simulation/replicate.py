@@ -16,7 +16,7 @@ from workloads.errors import SimulationError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MAX_FLOWS = 6_000_000  # tasks and edges of one problem; about 150 bytes each while it is played
+MAX_FLOWS = 4_000_000  # tasks and edges of one problem; about 250 bytes each while it is played
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,8 @@ def replicate(
     place      [n] order of the inferences: a ready task of a lower place runs first, within an inference the template's priority decides
     waits_for  [n] inference, before it, that has to end first; -1: none
 
-    priority(task) = -(place n_tasks + rank of the task in the template), whole numbers that a float holds exactly.
+    priority(task) = -(place n_tasks + rank of the task in the template), whole numbers that a float holds exactly. Mode none becomes fair
+    on resources without limit, which gives the same times, and whose loop does not slow down with arrivals far ahead.
     Raises SimulationError when there is too much to play at once.
     """
     first_edge = np.searchsorted(template.edge_dst, first_op)
@@ -80,7 +81,7 @@ def replicate(
     src, dst = (
         np.concatenate([getattr(template, f"edge_{end}")[edge] + shift, waits]) for end, waits in zip(("src", "dst"), barrier, strict=True)
     )
-    n_waits = barrier[0].size
+    n_waits, is_alone = barrier[0].size, template.mode == "none"
     is_source = np.bincount(template.edge_dst, minlength=template.n_tasks) == 0
     member = np.concatenate(
         [template.membership[task], template.membership[template.n_tasks + edge], np.zeros((n_waits, template.n_resources), np.bool_)]
@@ -96,9 +97,9 @@ def replicate(
         edge_latency_s=np.concatenate([template.edge_latency_s[edge], np.zeros(n_waits)]),
         edge_bytes=np.concatenate([template.edge_bytes[edge], np.zeros(n_waits)]),
         edge_cap_bytes_per_s=np.concatenate([template.edge_cap_bytes_per_s[edge], np.full(n_waits, np.inf)]),
-        capacity_bytes_per_s=template.capacity_bytes_per_s,
+        capacity_bytes_per_s=np.full(template.n_resources, np.inf) if is_alone else template.capacity_bytes_per_s,
         membership=member,
-        mode=template.mode,
+        mode="fair" if is_alone else template.mode,
         release_s=np.where(is_source[task], release_s[owner], 0.0),
     )
     return Replica(problem, task, edge, first_task)

@@ -47,10 +47,13 @@ class Residency:
         return frozenset(on_arrays | self.pinned)
 
 
-def plan_residency(chip: Chip, workload: Workload, costs: OpCosts, assignment: Sequence[int] | None = None) -> Residency:
+def plan_residency(
+    chip: Chip, workload: Workload, costs: OpCosts, assignment: Sequence[int] | None = None, keep: frozenset[str] = frozenset()
+) -> Residency:
     """Choose homes greedily: arrays by joules saved an array (spare ones for copies), then activations, then pinned weights.
 
-    With an `assignment` [n_ops], arrays go to the ops that run on them only, so that what others leave free serves for copies.
+    With an `assignment` [n_ops], arrays go to the ops that run on them only, so that what others leave free serves for copies;
+    weights in `keep` are pinned before others.
     Raises MappingError when weights or activations do not fit the memory that has to hold them.
     """
     array_device, saved_j = _fill_arrays(chip, workload, costs, assignment)
@@ -58,7 +61,7 @@ def plan_residency(chip: Chip, workload: Workload, costs: OpCosts, assignment: S
     on_arrays = {name for op, device in zip(workload.ops, array_device, strict=True) if device >= 0 for name in op.weights}
     capacity = chip.shared.capacity_bytes if chip.shared else 0.0
     in_shared, peak = _place_activations(workload, capacity)
-    pinned = _pin_weights(workload, on_arrays, capacity - peak) if chip.spec.memory.pin_weights else set()
+    pinned = _pin_weights(workload, on_arrays, capacity - peak, keep) if chip.spec.memory.pin_weights else set()
     home = {name: chip.shared if name in in_shared and chip.shared else chip.backing for name in workload.tensors}
     _check_capacity(chip, workload, on_arrays, in_shared)
     return Residency(tuple(array_device), tuple(copies), frozenset(pinned), home, peak, tuple(saved_j))
@@ -140,10 +143,10 @@ def _place_activations(workload: Workload, capacity_bytes: float) -> tuple[set[s
     return placed, peak
 
 
-def _pin_weights(workload: Workload, on_arrays: set[str], capacity_bytes: float) -> set[str]:
-    """Keep weight tensors in what activations leave free of the shared memory, in order of use."""
+def _pin_weights(workload: Workload, on_arrays: set[str], capacity_bytes: float, keep: frozenset[str]) -> set[str]:
+    """Keep weight tensors in what activations leave free of the shared memory, in order of use, those in `keep` first."""
     pinned: set[str] = set()
-    for tensor in workload.weight_tensors:
+    for tensor in sorted(workload.weight_tensors, key=lambda one: one.name not in keep):
         if tensor.name not in on_arrays and tensor.n_bytes <= capacity_bytes:
             pinned.add(tensor.name)
             capacity_bytes -= tensor.n_bytes

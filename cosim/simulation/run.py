@@ -59,15 +59,15 @@ class Simulation:
 
         `tight` spends some tenths of a second on a better lower bound of the makespan.
         """
-        costs, residency, traffic, instance = self._prepared()
+        costs, first, unsettled, instance = self._prepared()
         plan = plan or self._plan(instance)
-        residency, traffic = self._settled(costs, residency, traffic, plan)
+        residency, traffic = self._settled(costs, first, unsettled, plan)
         placed = place(costs, traffic, tables_of(self.chip, costs.workload, traffic, residency, FIDELITIES[self.fidelity]), plan)
         playback = self._play(plan, placed)
         result = self._result(costs, residency, traffic, plan, placed, playback)
         return replace(
             result,
-            floor=self._floor(costs, residency, traffic, instance, result, tight=tight),
+            floor=self._floor(costs, first, unsettled, instance, result, tight=tight),
             accuracy_loss=_loss(instance, plan),
             planned_s=plan.makespan_s,
             planned_bound_s=plan.lower_bound_s,
@@ -101,7 +101,7 @@ class Simulation:
         assignment = plan.assignment.tolist()
         if self.fidelity == "bound" or residency.in_use(assignment).array_device == residency.array_device:
             return residency, traffic
-        residency = plan_residency(self.chip, costs.workload, costs, assignment)
+        residency = plan_residency(self.chip, costs.workload, costs, assignment, residency.pinned)
         return residency, plan_traffic(self.chip, costs.workload, costs, residency)
 
     def _plan(self, instance: Instance) -> Plan:

@@ -17,6 +17,7 @@ AREAS: Mapping[str, str] = {
     "cim_curves": "cosim.validation.cim_curves:validate_cim_curves",
     "contention": "cosim.validation.contention:validate_contention",
     "noise": "cosim.validation.noise:validate_noise",
+    "placement": "cosim.validation.placement:validate_placement",
     "scheduling": "cosim.validation.scheduling:validate_scheduling",
     "workloads": "cosim.validation.workloads:validate_workloads",
 }

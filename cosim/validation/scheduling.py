@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cosim.engine import compiled, simpy_engine
 from cosim.scheduling.generate import random_instances
 from cosim.validation.contention import DATA, MAX_REL_ERROR, validate_contention
+from cosim.validation.progress import shown
 from cosim.validation.scheduling_cases import Case, read_cases
 from cosim.validation.scheduling_paired import Run, compare
 
@@ -39,7 +39,6 @@ N_PAIRED, PAIRED_SEED = 400, 7_000_003
 FAIR = 1.1
 # A makespan below a bound by more than rounding is wrong.
 ROUNDING = 1e-9
-Item = TypeVar("Item")
 
 
 def validate_scheduling(
@@ -59,12 +58,12 @@ def validate_scheduling(
     cases, rows, missing = read_cases(folder)
     metrics: dict[str, Any] = {"n_instances": len(cases)}
     if "classic" in parts:
-        found = [row for case in _shown(cases, "classic policies") for row in _classic_rows(case)]
+        found = [row for case in shown(cases, "classic policies") for row in _classic_rows(case)]
         metrics |= {"classic_compared": len(found), "classic_mismatches": sum(row["makespan"] != row["expected"] for row in found)}
         rows += found
     if "policies" in parts:
         _warm_up(runs.values(), [case.instance for case in cases[:1]])
-        found = [_row(case, name, run) for case, name, run in _shown([(c, *r) for c in cases for r in runs.items()], "policies")]
+        found = [_row(case, name, run) for case, name, run in shown([(c, *r) for c in cases for r in runs.items()], "policies")]
         metrics["vs_best_geomean"] = _geomeans(found)
         metrics["cpu_s"] = {name: float(np.mean([row["cpu_s"] for row in found if row["policy"] == name] or [0.0])) for name in runs}
         rows += found
@@ -79,7 +78,7 @@ def validate_scheduling(
     if "paired" in parts:
         instances = [instance for instance in random_instances(PAIRED_SEED, n_paired) if instance.n_tasks > 1]
         _warm_up([PAIRED, *OTHERS.values()], instances[:1])
-        metrics["paired"] = compare(_shown(instances, "paired comparison"), PAIRED, OTHERS)
+        metrics["paired"] = compare(shown(instances, "paired comparison"), PAIRED, OTHERS)
     holds = _holds(metrics)
     return {
         "area": "scheduling",
@@ -150,11 +149,3 @@ def _warm_up(runs: Iterable[Run], instances: Sequence[Instance]) -> None:
     for run in runs:
         for instance in instances:
             Run(run.policy, min(run.budget_s or 0.02, 0.02)).play(instance)
-
-
-def _shown(items: Sequence[Item], what: str) -> Iterable[Item]:
-    """Go through items, with a bar on stderr if somebody looks at it."""
-    from rich.console import Console  # noqa: PLC0415  (slow to import)
-    from rich.progress import track  # noqa: PLC0415
-
-    return track(items, what, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosim.scheduling.kernels.ranks import downward_rank, upward_rank
 from hw_models.kernels._jit import kernel
+
+if TYPE_CHECKING:
+    from cosim.scheduling.arrays import Arrays
 
 Floats = NDArray[np.float64]
 
@@ -39,7 +42,7 @@ class Known(NamedTuple):
 
 
 @kernel
-def tails(cost_s: Floats, a: Any, tail_s: Floats) -> None:
+def tails(cost_s: Floats, a: Arrays, tail_s: Floats) -> None:
     """Fill [n, m]: max over successors of min over devices of (transfer + cost + tail), 0 at the end.
 
     Source: the optimistic cost table of Arabnejad and Barbosa, IEEE TPDS 25(3), 2014, equation 3, with the
@@ -61,7 +64,7 @@ def tails(cost_s: Floats, a: Any, tail_s: Floats) -> None:
 
 
 @kernel
-def heads(cost_s: Floats, a: Any, head_s: Floats) -> None:
+def heads(cost_s: Floats, a: Arrays, head_s: Floats) -> None:
     """Fill [n, m]: the same towards the beginning, what a task on a device must wait for at least."""
     n, m = cost_s.shape
     for i in range(n):
@@ -79,7 +82,7 @@ def heads(cost_s: Floats, a: Any, head_s: Floats) -> None:
 
 
 @kernel
-def priced_shares(a: Any, scale_s: float, bound_s: float, share: Floats, priced: Floats, head_s: Floats, tail_s: Floats) -> None:
+def priced_shares(a: Arrays, scale_s: float, bound_s: float, share: Floats, priced: Floats, head_s: Floats, tail_s: Floats) -> None:
     """Fill [n, m] shares of devices in tasks: soft minima of optimistic paths, devices priced until loads even out.
 
     share ~ exp(-4 (head + price * cost + tail) / scale); a price rises with load / bound. Overwrites the other tables.
@@ -112,7 +115,7 @@ def priced_shares(a: Any, scale_s: float, bound_s: float, share: Floats, priced:
 
 
 @kernel
-def known(a: Any) -> Known:
+def known(a: Arrays) -> Known:
     """Analyze an instance once, before any roll-out. `a` is its Arrays."""
     n, m = a.cost_s.shape
     up_s, down_s = upward_rank(a), downward_rank(a)
@@ -150,7 +153,7 @@ def known(a: Any) -> Known:
 
 @kernel
 def _pair_features(
-    a: Any, scale_s: float, bound_s: float, least_s: Floats, path_s: Floats, head_s: Floats, tail_s: Floats, pair: Floats
+    a: Arrays, scale_s: float, bound_s: float, least_s: Floats, path_s: Floats, head_s: Floats, tail_s: Floats, pair: Floats
 ) -> None:
     """Fill what is known of a task on a device, whatever else is placed; 0 where the device cannot run it."""
     n, m = a.cost_s.shape
@@ -211,7 +214,7 @@ def _priced_features(scale_s: float, prefer: Floats, priced: Floats, head_s: Flo
 
 @kernel
 def _task_features(
-    a: Any, scale_s: float, bound_s: float, up_s: Floats, down_s: Floats, least_s: Floats, most_s: Floats, path_s: Floats, task: Floats
+    a: Arrays, scale_s: float, bound_s: float, up_s: Floats, down_s: Floats, least_s: Floats, most_s: Floats, path_s: Floats, task: Floats
 ) -> None:
     """Fill what is known of a task, whatever the device; the last four are of the whole instance."""
     n, m = a.cost_s.shape

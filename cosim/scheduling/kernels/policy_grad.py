@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosim.scheduling.kernels.policy_net import embed, pair_base
-from cosim.scheduling.kernels.policy_roll import make_record, make_scratch, roll_out
+from cosim.scheduling.kernels.policy_features import Known
+from cosim.scheduling.kernels.policy_net import Weights, embed, pair_base
+from cosim.scheduling.kernels.policy_roll import Record, Scratch, make_record, make_scratch, roll_out
 from hw_models.kernels._jit import kernel
+
+if TYPE_CHECKING:
+    from cosim.scheduling.arrays import Arrays
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-NEGLIGIBLE = 1e-4  # difference of a probability from what was done, below which a pair teaches nothing
-SPREAD = 0.005  # of log makespans, below which samples count as alike
+NEGLIGIBLE = 1e-5  # difference of a probability from what was done, below which a pair teaches nothing
+SPREAD = 0.02  # of log makespans, below which samples count as alike
 
 
 @kernel
-def pair_gradient(slope: float, x: Floats, base: Floats, base_grad: Floats, t: int, p: int, w: Any, g: Any, s: Any) -> None:
+def pair_gradient(slope: float, x: Floats, base: Floats, base_grad: Floats, t: int, p: int, w: Weights, g: Weights, s: Scratch) -> None:
     """Add slope * d score of one pair to the gradients of what a step computes."""
     n_features, h = w.pair_step.shape
     for j in range(h):
@@ -41,21 +45,22 @@ def pair_gradient(slope: float, x: Floats, base: Floats, base_grad: Floats, t: i
 @kernel
 def step_gradient(
     weight: float,
+    entropy: float,
     heat: float,
-    record: Any,
+    record: Record,
     step: int,
     only_task: bool,
     base: Floats,
-    w: Any,
-    g: Any,
+    w: Weights,
+    g: Weights,
     base_grad: Floats,
     rule_grad: Floats,
-    s: Any,
+    s: Scratch,
 ) -> float:
-    """Add weight * d(-log probability of the chosen pair) of one step to the gradients; return that -log probability.
+    """Add the gradient of weight * -log p[chosen] - entropy * H(p) of one step; return -log p[chosen].
 
-    With p = softmax(score / heat), d(-log p[chosen])/d score[k] = (p[k] - [k = chosen]) / heat. `only_task`: the
-    probability of the device, given the task.
+    With p = softmax(score / heat), d(-log p[chosen])/d score[k] = (p[k] - [k = chosen]) / heat, and
+    d(-H)/d score[k] = p[k] (log p[k] + H) / heat. `only_task`: p of the device, given the task.
     """
     size, chosen = record.size[step], record.chosen[step]
     score, task = record.score[step], record.task[step]
@@ -63,24 +68,28 @@ def step_gradient(
     for k in range(size):
         if not only_task or task[k] == task[chosen]:
             top = max(top, score[k])
+    mean = 0.0
     for k in range(size):
         if not only_task or task[k] == task[chosen]:
-            total += np.exp((score[k] - top) / heat)
+            share = np.exp((score[k] - top) / heat)
+            total += share
+            mean += share * (score[k] - top) / heat
+    mean /= total
     for k in range(size):
         if only_task and task[k] != task[chosen]:
             continue
-        slope = np.exp((score[k] - top) / heat) / total
-        if k == chosen:
-            slope -= 1.0
-        if abs(slope) > NEGLIGIBLE:
-            rule_grad[task[k], record.device[step, k]] += slope * weight / heat
-            pair_gradient(slope * weight / heat, record.features[step, k], base, base_grad, task[k], record.device[step, k], w, g, s)
-    return np.log(total) - (score[chosen] - top) / heat
+        share = np.exp((score[k] - top) / heat) / total
+        miss = share - (1.0 if k == chosen else 0.0)
+        slope = (weight * miss + entropy * share * ((score[k] - top) / heat - mean)) / heat  # log p + H = score/heat - its mean
+        if max(abs(miss), share) > NEGLIGIBLE:
+            rule_grad[task[k], record.device[step, k]] += slope
+            pair_gradient(slope, record.features[step, k], base, base_grad, task[k], record.device[step, k], w, g, s)
+    return float(np.log(total) - (score[chosen] - top) / heat)
 
 
 @kernel
 def base_gradient(
-    task: Floats, pair: Floats, embedding: Floats, base_grad: Floats, rule_grad: Floats, w: Any, g: Any, embedding_grad: Floats
+    task: Floats, pair: Floats, embedding: Floats, base_grad: Floats, rule_grad: Floats, w: Weights, g: Weights, embedding_grad: Floats
 ) -> None:
     """Take the gradients of `pair_base` back to weights and embeddings."""
     n, m, h = base_grad.shape
@@ -106,7 +115,7 @@ def base_gradient(
 
 
 @kernel
-def embed_gradient(a: Any, task: Floats, states: Floats, pooled: Floats, argmax: Ints, out_grad: Floats, w: Any, g: Any) -> None:
+def embed_gradient(a: Arrays, task: Floats, states: Floats, pooled: Floats, argmax: Ints, out_grad: Floats, w: Weights, g: Weights) -> None:
     """Take the gradients of the embeddings back through the rounds of `embed`; `out_grad` [n, d] is overwritten."""
     n, d = out_grad.shape
     for r in range(w.message.shape[0] - 1, -1, -1):
@@ -154,7 +163,7 @@ class Tape(NamedTuple):
 
 
 @kernel
-def forward(a: Any, known: Any, w: Any) -> Tape:
+def forward(a: Arrays, known: Known, w: Weights) -> Tape:
     """Run the network over the graph; gradients start at zero."""
     n, m = a.cost_s.shape
     h, d, rounds = w.pair_out.size, w.task_bias.size, w.message.shape[0]
@@ -167,7 +176,7 @@ def forward(a: Any, known: Any, w: Any) -> Tape:
 
 
 @kernel
-def backward(a: Any, known: Any, w: Any, tape: Any, g: Any) -> None:
+def backward(a: Arrays, known: Known, w: Weights, tape: Tape, g: Weights) -> None:
     """Take what the steps have left in the tape back to the weights."""
     embedding = tape.states[tape.states.shape[0] - 1]
     embedding_grad = np.zeros(embedding.shape)
@@ -176,12 +185,14 @@ def backward(a: Any, known: Any, w: Any, tape: Any, g: Any) -> None:
 
 
 @kernel
-def reinforce(a: Any, known: Any, w: Any, g: Any, heat: float, draws: Floats) -> Floats:
+def reinforce(a: Arrays, known: Known, w: Weights, g: Weights, heat: float, entropy: float, draws: Floats, judged_s: Floats) -> Floats:
     """Sample roll-outs of one instance and add a policy gradient of log makespan to `g`; return the makespans.
 
     draws [k, n] in [0, 1). With l = log makespan, the weight of d(-log probability) of sample i is
     -(l_i - mean l) / (standard deviation of l + SPREAD) / k: the samples are each other's baseline
-    (Williams, Machine Learning 8, 1992; group baseline as in Kool et al., 2019).
+    (Williams, Machine Learning 8, 1992; Kool, van Hoof, Welling, ICLR workshop, 2019). `entropy` times the
+    entropy of every choice is rewarded, so that samples stay apart. judged_s [k], when it has any length, stands for
+    the makespans: what somebody else, an engine with contention, found for the same draws.
     """
     k, n = draws.shape
     m = a.cost_s.shape[1]
@@ -191,29 +202,29 @@ def reinforce(a: Any, known: Any, w: Any, g: Any, heat: float, draws: Floats) ->
     records = [make_record(n, m) for _ in range(k)]
     for i in range(k):
         makespan_s[i] = roll_out(a, known, w, tape.base, tape.rule, heat, draws[i], nobody, scratch, device, start_s, end_s, records[i])
+        if judged_s.size > 0:
+            makespan_s[i] = judged_s[i]
         value[i] = np.log(max(makespan_s[i], 1e-12 * known.scale_s))
     mean = value.mean()
     spread = np.sqrt(((value - mean) ** 2).mean())
     for i in range(k):
         weight = -(value[i] - mean) / (spread + SPREAD) / k
-        if abs(weight) > 1e-9:
+        if abs(weight) > 1e-9 or entropy > 0.0:
             for step in range(n):
-                step_gradient(weight, heat, records[i], step, False, tape.base, w, g, tape.base_grad, tape.rule_grad, scratch)
+                step_gradient(weight, entropy / k, heat, records[i], step, False, tape.base, w, g, tape.base_grad, tape.rule_grad, scratch)
     backward(a, known, w, tape, g)
     return makespan_s
 
 
 @kernel
-def imitate(a: Any, known: Any, w: Any, g: Any, heat: float, guide: Ints) -> float:
+def imitate(a: Arrays, known: Known, w: Weights, g: Weights, heat: float, guide: Ints) -> float:
     """Add the gradient of the mean over steps of -log probability of a guide's devices [n] to `g`; return that mean."""
     n, m = a.cost_s.shape
     tape, record, scratch = forward(a, known, w), make_record(n, m), make_scratch(n, m, w.pair_out.size)
     device, start_s, end_s = np.zeros(n, np.int64), np.zeros(n), np.zeros(n)
-    roll_out(
-        a, known, w, tape.base, tape.rule, heat, np.zeros(n), guide, scratch, device, start_s, end_s, record
-    )
+    roll_out(a, known, w, tape.base, tape.rule, heat, np.zeros(n), guide, scratch, device, start_s, end_s, record)
     surprise = 0.0
     for step in range(n):
-        surprise += step_gradient(1.0 / n, heat, record, step, True, tape.base, w, g, tape.base_grad, tape.rule_grad, scratch) / n
+        surprise += step_gradient(1.0 / n, 0.0, heat, record, step, True, tape.base, w, g, tape.base_grad, tape.rule_grad, scratch) / n
     backward(a, known, w, tape, g)
     return surprise

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw_models.kernels._jit import kernel
+
+if TYPE_CHECKING:
+    from cosim.scheduling.arrays import Arrays
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -39,7 +42,7 @@ class Weights(NamedTuple):
 
 
 @kernel
-def embed(a: Any, task: Floats, w: Any, states: Floats, pooled: Floats, argmax: Ints) -> None:
+def embed(a: Arrays, task: Floats, w: Weights, states: Floats, pooled: Floats, argmax: Ints) -> None:
     """Fill embeddings of all tasks, [rounds + 1, n, d], and what they were made of, [rounds, 4, n, d] and [rounds, 2, n, d]."""
     n, d = task.shape[0], w.task_bias.size
     for t in range(n):
@@ -89,7 +92,7 @@ def pool(first: Ints, other: Ints, state: Floats, mean: Floats, most: Floats, ar
 
 
 @kernel
-def pair_base(task: Floats, pair: Floats, embedding: Floats, w: Any, base: Floats, rule: Floats) -> None:
+def pair_base(task: Floats, pair: Floats, embedding: Floats, w: Weights, base: Floats, rule: Floats) -> None:
     """Fill what does not change from step to step: hidden units [n, m, h] before the step's part, and the rule's score [n, m]."""
     n, m, h = base.shape
     own = np.zeros(h)

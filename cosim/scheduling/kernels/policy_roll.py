@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosim.scheduling.kernels.policy_features import known
-from cosim.scheduling.kernels.policy_net import N_STEP_FEATURES, choose, embed, pair_base
+from cosim.scheduling.kernels.policy_features import Known, known
+from cosim.scheduling.kernels.policy_net import N_STEP_FEATURES, Weights, choose, embed, pair_base
 from cosim.scheduling.kernels.timeline import earliest_start, occupy
 from hw_models.kernels._jit import kernel
+
+if TYPE_CHECKING:
+    from cosim.scheduling.arrays import Arrays
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -86,7 +89,7 @@ def make_scratch(n: int, m: int, h: int) -> Scratch:
 
 
 @kernel
-def become_ready(t: int, a: Any, rank_s: Floats, s: Any, count: int) -> None:
+def become_ready(t: int, a: Arrays, rank_s: Floats, s: Scratch, count: int) -> None:
     """Put a task into the ready list by descending rank (ties: as they come) and time it on every device."""
     place = count
     while place > 0 and rank_s[s.ready[place - 1]] < rank_s[t]:
@@ -98,7 +101,7 @@ def become_ready(t: int, a: Any, rank_s: Floats, s: Any, count: int) -> None:
 
 
 @kernel
-def time_on(t: int, p: int, a: Any, s: Any) -> None:
+def time_on(t: int, p: int, a: Arrays, s: Scratch) -> None:
     """Time a ready task on a device as it is now."""
     c = a.cost_s[t, p]
     if c < np.inf:
@@ -109,7 +112,7 @@ def time_on(t: int, p: int, a: Any, s: Any) -> None:
 
 
 @kernel
-def look_ahead(t: int, p: int, a: Any, tail_s: Floats, s: Any) -> float:
+def look_ahead(t: int, p: int, a: Arrays, tail_s: Floats, s: Scratch) -> float:
     """Projected end of everything after a ready task if it runs on a device.
 
     max over successors of min over devices of (start after all placed inputs and the last task there + cost + tail).
@@ -128,11 +131,11 @@ def look_ahead(t: int, p: int, a: Any, tail_s: Floats, s: Any) -> float:
                 start = max(start, s.busy_end[q, s.n_busy[q] - 1])
             best = min(best, start + a.cost_s[c, q] + tail_s[c, q])
         worst = max(worst, best)
-    return worst
+    return float(worst)
 
 
 @kernel
-def times_of_all(count: int, a: Any, seen: Any, s: Any) -> None:
+def times_of_all(count: int, a: Arrays, seen: Known, s: Scratch) -> None:
     """Fill the look-ahead of the first `count` ready tasks, and `s.over`: what compares them with each other.
 
     s.over = (first end, first start, latest of the look-aheads at best, first free device, mean of free + expected work).
@@ -158,7 +161,7 @@ def times_of_all(count: int, a: Any, seen: Any, s: Any) -> None:
 
 
 @kernel
-def step_features(count: int, n_left: int, a: Any, seen: Any, s: Any) -> int:
+def step_features(count: int, n_left: int, a: Arrays, seen: Known, s: Scratch) -> int:
     """Fill the features of the first `count` ready tasks on every device that can run them, all times over the mean cost.
 
     Returns the number of such pairs.
@@ -206,7 +209,7 @@ def step_features(count: int, n_left: int, a: Any, seen: Any, s: Any) -> int:
 
 
 @kernel
-def score_all(size: int, margin: float, w: Any, base: Floats, rule: Floats, s: Any) -> int:
+def score_all(size: int, margin: float, w: Weights, base: Floats, rule: Floats, s: Scratch) -> int:
     """Keep those of the first `size` pairs whose score by the rule is within a margin of the best; score them by rule + network.
 
     Returns how many are kept, in s.kept.
@@ -245,7 +248,7 @@ def network(k: int, t: int, p: int, pair_step: Floats, pair_out: Floats, base: F
 
 
 @kernel
-def begin(a: Any, seen: Any, s: Any) -> int:
+def begin(a: Arrays, seen: Known, s: Scratch) -> int:
     """Empty all devices; return how many tasks are ready."""
     n, m = a.cost_s.shape
     s.arrival_s[:] = 0.0
@@ -267,26 +270,26 @@ def begin(a: Any, seen: Any, s: Any) -> int:
 
 @kernel
 def roll_out(
-    a: Any,
-    seen: Any,
-    w: Any,
+    a: Arrays,
+    seen: Known,
+    w: Weights,
     base: Floats,
     rule: Floats,
     heat: float,
     draws: Floats,
     guide: Ints,
-    s: Any,
+    s: Scratch,
     device: Ints,
     start_s: Floats,
     end_s: Floats,
-    record: Any,
+    record: Record,
 ) -> float:
     """Place every task; return the makespan.
 
     `draws` [n] in [0, 1) choose at heat > 0. `guide` [n], when it has any length, is the device on which the task of the best
     pair is put instead. `record` keeps each step, if it has room.
     """
-    n, m = device.size, a.cost_s.shape[1]
+    n = device.size
     n_ready = begin(a, seen, s)
     makespan_s = 0.0
     for step in range(n):
@@ -305,7 +308,7 @@ def roll_out(
 
 
 @kernel
-def withdraw(t: int, n_ready: int, s: Any) -> None:
+def withdraw(t: int, n_ready: int, s: Scratch) -> None:
     """Take a task out of the ready list."""
     i = 0
     while s.ready[i] != t:
@@ -315,7 +318,7 @@ def withdraw(t: int, n_ready: int, s: Any) -> None:
 
 
 @kernel
-def follow(size: int, guide: Ints, s: Any) -> int:
+def follow(size: int, guide: Ints, s: Scratch) -> int:
     """Index of the pair that a guide chooses: the task that the policy would take, on the guide's device."""
     best = 0
     for k in range(size):
@@ -328,7 +331,7 @@ def follow(size: int, guide: Ints, s: Any) -> int:
 
 
 @kernel
-def keep(step: int, size: int, chosen: int, s: Any, record: Any) -> None:
+def keep(step: int, size: int, chosen: int, s: Scratch, record: Record) -> None:
     """Write down what one step saw and chose."""
     record.size[step], record.chosen[step] = size, chosen
     for i in range(size):
@@ -340,7 +343,7 @@ def keep(step: int, size: int, chosen: int, s: Any, record: Any) -> None:
 
 
 @kernel
-def settle(t: int, p: int, end_s: float, n_ready: int, a: Any, seen: Any, s: Any) -> int:
+def settle(t: int, p: int, end_s: float, n_ready: int, a: Arrays, seen: Known, s: Scratch) -> int:
     """Occupy a device with a task, retime what may still go there, release successors; return how many tasks are ready."""
     m = a.cost_s.shape[1]
     occupy(s.busy_start, s.busy_end, s.n_busy, p, s.begin_s[t, p], end_s)
@@ -376,20 +379,20 @@ class Record(NamedTuple):
 
 @kernel
 def make_record(n: int, m: int) -> Record:
-    """Return room for n steps on m devices."""
+    """Return room for n steps on m devices, not filled."""
     return Record(
-        np.zeros(n, np.int64),
-        np.zeros(n, np.int64),
-        np.zeros((n, N_READY * m), np.int64),
-        np.zeros((n, N_READY * m), np.int64),
-        np.zeros((n, N_READY * m)),
-        np.zeros((n, N_READY * m, N_STEP_FEATURES)),
+        np.empty(n, np.int64),
+        np.empty(n, np.int64),
+        np.empty((n, N_READY * m), np.int64),
+        np.empty((n, N_READY * m), np.int64),
+        np.empty((n, N_READY * m)),
+        np.empty((n, N_READY * m, N_STEP_FEATURES)),
     )
 
 
 @kernel
 def many(
-    a: Any, w: Any, bonus: Floats, heats: Floats, draws: Floats, device: Ints, start_s: Floats, end_s: Floats, makespan_s: Floats
+    a: Arrays, w: Weights, bonus: Floats, heats: Floats, draws: Floats, device: Ints, start_s: Floats, end_s: Floats, makespan_s: Floats
 ) -> None:
     """Fill k roll-outs of one instance: device, start_s, end_s [k, n] and makespan_s [k].
 

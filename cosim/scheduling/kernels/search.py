@@ -61,13 +61,13 @@ ROUNDING = 1e-12  # a way of the same length may come out longer by so much of i
 # What a search minimizes and keeps to: `goal` [3].
 WEIGHT, POWER_W, MAX_LOSS = range(3)
 
-# How it moves, `knobs` [5]: draws for a task on a longest way; most places that a task jumps; of 1024 moves, how many put a
+# How it moves, `knobs` [7]: draws for a task on a longest way; most places that a task jumps; of 1024 moves, how many put a
 # chain of tasks on one device and how many one task, in place (the rest jumps over another task, to its device);
-# steps of a chain.
-TRIES, REACH, SHARE_CHAIN, SHARE_STAY, LONGEST = range(5)
+# steps of a chain; how many model placements there are, and steps of a chain that follows one of them.
+TRIES, REACH, SHARE_CHAIN, SHARE_STAY, LONGEST, N_MODELS, LONGEST_MODEL = range(7)
 
-# `able` [n, 1 + m]: how many devices support a task, and which. `price` [2, n, m]: energy in J and loss of a task on a
-# device; [2, 0, 0] if neither counts.
+# `able` [n, 1 + m + models]: how many devices follow; those that support the task, then where each model placement has it.
+# `price` [2, n, m]: energy in J and loss of a task on a device; [2, 0, 0] if neither counts.
 
 
 @kernel
@@ -123,10 +123,11 @@ def propose(graph: Ints, cost_s: Floats, tasks: Ints, times: Floats, able: Ints,
     move[N_BLOCK] = 0
     kind = below(move, 1024)
     if kind < knobs[SHARE_CHAIN] + knobs[SHARE_STAY]:
-        d_new = able[t, U(1 + below(move, able[t, 0]))]
+        drawn = below(move, able[t, 0])
+        d_new = able[t, U(1 + drawn)]
         move[TO] = d_new
         if kind < knobs[SHARE_CHAIN]:
-            take_along(graph, cost_s, tasks, knobs, move)
+            take_along(graph, cost_s, tasks, able, knobs, move, drawn - able[t, 0] + knobs[N_MODELS])
         return bool(d_new != d or move[N_BLOCK] > 0)
     first, last = max(0, old - knobs[REACH]), min(n - 1, old + knobs[REACH])
     for e in range(U(graph[PRED_FIRST, t]), U(graph[PRED_FIRST, t + U(1)])):
@@ -142,17 +143,20 @@ def propose(graph: Ints, cost_s: Floats, tasks: Ints, times: Floats, able: Ints,
 
 
 @inlined
-def take_along(graph: Ints, cost_s: Floats, tasks: Ints, knobs: Ints, move: Ints) -> None:
-    """Walk at random along edges from a task, and put what is met there on the same device, where it can run."""
+def take_along(graph: Ints, cost_s: Floats, tasks: Ints, able: Ints, knobs: Ints, move: Ints, model: int) -> None:
+    """Walk at random along edges from a task: what is met there goes to the same device, where it can run, or to where a model has it."""
     task, d_new = move[TASK], move[TO]
     one = task
-    for _ in range(min(1 + below(move, knobs[LONGEST]), tasks.shape[1])):
+    longest = knobs[LONGEST] if model < 0 else knobs[LONGEST_MODEL]
+    for _ in range(min(1 + below(move, longest), tasks.shape[1])):
         n_in = graph[PRED_FIRST, one + 1] - graph[PRED_FIRST, one]
         n_out = graph[SUCC_FIRST, one + 1] - graph[SUCC_FIRST, one]
         if n_in + n_out == 0:
             break
         e = below(move, n_in + n_out)
         one = graph[PRED, graph[PRED_FIRST, one] + e] if e < n_in else graph[SUCC, graph[SUCC_FIRST, one] + e - n_in]
+        if model >= 0:
+            d_new = able[one, 1 + able[one, 0] - knobs[N_MODELS] + model]
         if one != task and tasks[DEVICE, one] != d_new and cost_s[one, d_new] < np.inf:
             tasks[BLOCK, move[N_BLOCK]], tasks[ORIGIN, move[N_BLOCK]] = one, tasks[DEVICE, one]
             move[N_BLOCK] += 1

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given as drawn
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from cosim.scheduling.base import make_policy
@@ -50,7 +51,7 @@ def some_weights(seed, width=4, n_hidden=6):
     for array in (weights.task_bias, weights.message_bias, weights.pair_bias):
         array[:] = rng.normal(0.0, 0.3, array.shape)
     for array in (weights.rule_task, weights.rule_pair, weights.rule_step):
-        array += rng.normal(0.0, 0.05, array.shape)
+        array[:] += rng.normal(0.0, 0.05, array.shape)
     return Trained(weights, 0.3)
 
 
@@ -122,7 +123,11 @@ class Twin:
 
     def pairs(self):
         """Ready tasks and devices, with all that the features are made of."""
-        ready = [t for t in self.order if t not in self.placed and all(int(self.given.edge_src[e]) in self.placed for e in self.given.in_edges[t])]
+        ready = [
+            t
+            for t in self.order
+            if t not in self.placed and all(int(self.given.edge_src[e]) in self.placed for e in self.given.in_edges[t])
+        ]
         rows = []
         for t in ready[:N_READY]:
             for p in np.flatnonzero(self.given.supported[t]).tolist():
@@ -253,7 +258,7 @@ def test_an_untrained_network_adds_nothing_to_the_rule():
 
 
 @settings(max_examples=10 if SLOW else 50, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 8))
+@drawn(st.integers(0, 10**6), st.integers(1, 8))
 def test_plans_obey_the_laws_on_any_number_of_devices(seed, n_devices):
     given = random_instance(np.random.default_rng(seed), (2, 8 if SLOW else 40), (n_devices, n_devices)) if n_devices > 1 else None
     given = given or instance(np.random.default_rng(seed).uniform(0, 1, (6, 1)), [(0, 3, 1.0), (3, 5, 2.0)])

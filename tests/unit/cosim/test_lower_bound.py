@@ -100,6 +100,48 @@ def test_no_placement_in_any_order_beats_the_bound(hand, devices, bandwidth, lin
     assert 0 < found.energy_j <= tight.energy_j * (1 + 1e-12) <= energy_j
 
 
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    n_arrays=st.integers(1, 12),
+    n_scratch=st.sampled_from([0, 0, 1]),
+    per_array=st.sampled_from([3, 6, 12]),
+    cpu=st.sampled_from([0.5, 4.0]),
+    bandwidth=st.sampled_from([1.0, 1e9]),
+    shared_bytes=st.sampled_from([0, 12, 40]),
+    batch=st.sampled_from([1, 6]),
+    fidelity=st.sampled_from(["event", "mapped"]),
+)
+def test_no_placement_beats_it_when_arrays_and_pinned_weights_change_hands(
+    hand, n_arrays, n_scratch, per_array, cpu, bandwidth, shared_bytes, batch, fidelity
+):
+    """What runs elsewhere leaves its arrays to copies of others, and looks for a place among the pinned weights."""
+    cim = {"kinds": (OpKind.MATMUL,), "n_arrays": n_arrays, "n_scratch": n_scratch, "per_array": per_array, "write_s": 0.3, "mac_s": 1.0}
+    made = hand.chip(
+        {"cim": cim, "cpu": {"mac_s": cpu, "mac_j": 3.0}},
+        hand.store("dram", bandwidth=bandwidth, read=1.0, write=2.0, leakage=0.1),
+        shared=hand.store("shared", capacity=shared_bytes, bandwidth=4 * bandwidth, read=0.1) if shared_bytes else None,
+    )
+    simulation = cosim.Simulation(made, hand.line(4, 3, 4, 2, batch=batch), fidelity=fidelity)
+    supported, n = simulation.instance().supported, 3
+    runs = []
+    for assignment in product(*[np.flatnonzero(row).tolist() for row in supported]):
+        plan = Plan(np.array(assignment), np.arange(n, 0, -1, dtype=float), np.zeros(n), np.zeros(n), 0.0)
+        runs.append(simulation.run(plan=plan, tight=len(runs) == 0))
+    for result in runs:
+        assert 0 < result.floor.makespan_s <= min(other.latency_s for other in runs)
+        assert 0 < result.floor.energy_j <= min(other.energy_j for other in runs)
+    assert runs[0].floor.makespan_s >= max(result.floor.makespan_s for result in runs) * (1 - 1e-12)
+
+
+def test_all_arrays_for_one_op_is_not_promised_to_every_op(hand):
+    """Two ops of 12 s on one array each, 4 arrays: two copies each halve both, 12 s in all; four copies for both would be 6 s."""
+    made = hand.chip({"cim": {"n_arrays": 4, "per_array": 12, "kinds": (OpKind.MATMUL,)}, "cpu": {"mac_s": 100.0, "mac_j": 9.0}})
+    simulation = cosim.Simulation(made, hand.line(3, 1, 3, batch=4))
+    result = simulation.run(tight=True)
+    assert result.latency_s == pytest.approx(12)
+    assert 11 <= result.floor.makespan_s <= 12
+
+
 def test_a_chain_on_one_device_is_at_its_bound(hand):
     """4 x 3 and 3 x 2 MACs of 1 s: 18 s, and nothing else to wait for."""
     made = hand.chip({"cpu": {}})

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cosim
-from cosim.scheduling.annealer import KNOBS, Annealer, Budget, decode
+from cosim.scheduling.annealer import Annealer, Budget, decode
 from cosim.scheduling.base import Instance, Plan, make_policy
 from cosim.scheduling.checker import check_plan
 from cosim.scheduling.fixed import instance_tables
@@ -325,10 +325,6 @@ def test_a_front_under_contention_is_of_played_makespans():
     found = front(given, np.random.default_rng(0), n_moves=900 if COMPILED else 90)
     plans = [Plan(a, p, np.zeros(30), np.zeros(30), 0.0) for a, p in zip(found.assignment, found.priority, strict=True)]
     assert np.array_equal(values_of(given, plans), found.makespan_s)
-
-
-def test_knobs_are_shares_of_1024():
-    assert KNOBS[kernels.SHARE_CHAIN] + KNOBS[kernels.SHARE_STAY] < 1024
 
 
 @pytest.mark.skipif(not COMPILED, reason="takes as long as compiled loops save")

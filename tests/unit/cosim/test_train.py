@@ -6,7 +6,7 @@ import pytest
 
 from cosim.scheduling.generate import GENERATOR_VERSION, random_instance
 from cosim.scheduling.kernels.policy_features import known
-from cosim.scheduling.kernels.policy_grad import forward, imitate, reinforce
+from cosim.scheduling.kernels.policy_grad import SPREAD, forward, imitate, reinforce
 from cosim.scheduling.kernels.policy_roll import make_record, make_scratch, roll_out
 from cosim.scheduling.policy_weights import as_weights, initial, n_weights
 from cosim.scheduling.train import Adam, Recipe, train
@@ -15,6 +15,7 @@ from cosim.scheduling.train_judge import Panel
 SLOW = numba.config.DISABLE_JIT
 WIDTH, N_HIDDEN, HEAT = 3, 4, 0.5
 STEP = 1e-6
+NOBODY = np.zeros(0)
 
 
 def some_vector(seed):
@@ -56,20 +57,20 @@ def test_the_gradient_of_imitation_equals_differences(seed):
     indices = some_indices(seed, 0.2 if SLOW else 1.0)
     expected = slopes_by_difference(lambda w: imitate(a, k, w, unused, HEAT, guide), flat, indices)
     assert np.abs(expected).max() > 1e-3
-    assert slope[indices] == pytest.approx(expected, rel=1e-4, abs=1e-7)
+    assert slope[indices] == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(1 if SLOW else 4))
-def test_the_policy_gradient_equals_differences_of_log_probabilities(seed):
+def test_the_policy_gradient_equals_differences_of_log_probabilities_and_entropies(seed):
     instance = random_instance(np.random.default_rng(60 + seed), (5, 8), (3, 3))
     a, k = instance.arrays, known(instance.arrays)
     n, m = instance.cost_s.shape
     draws = np.random.default_rng(seed).random((3, n))
     flat = some_vector(seed)
     slope = np.zeros(flat.size)
-    makespan_s = reinforce(a, k, as_weights(flat, WIDTH, N_HIDDEN), as_weights(slope, WIDTH, N_HIDDEN), HEAT, draws)
+    makespan_s = reinforce(a, k, as_weights(flat, WIDTH, N_HIDDEN), as_weights(slope, WIDTH, N_HIDDEN), HEAT, 0.3, draws, NOBODY)
     log_s = np.log(makespan_s)
-    share = -(log_s - log_s.mean()) / (log_s.std() + 0.005) / 3
+    share = -(log_s - log_s.mean()) / (log_s.std() + SPREAD) / 3
 
     def value(w):
         tape, total = forward(a, k, w), 0.0
@@ -79,12 +80,36 @@ def test_the_policy_gradient_equals_differences_of_log_probabilities(seed):
             roll_out(a, k, w, tape.base, tape.rule, HEAT, draws[i], nobody, make_scratch(n, m, N_HIDDEN), *times, record)
             for step in range(n):
                 score = record.score[step, : record.size[step]] / HEAT
-                total += share[i] * (np.log(np.exp(score - score.max()).sum()) + score.max() - score[record.chosen[step]])
+                log_p = score - score.max() - np.log(np.exp(score - score.max()).sum())
+                total += -share[i] * log_p[record.chosen[step]] + 0.3 / 3 * np.exp(log_p) @ log_p
         return total
 
     indices = some_indices(seed, 0.2 if SLOW else 1.0)
     expected = slopes_by_difference(value, flat, indices)
-    assert slope[indices] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert slope[indices] == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+def test_an_engine_may_judge_the_samples_instead():
+    instance = random_instance(np.random.default_rng(2), (5, 8), (3, 3))
+    a, k = instance.arrays, known(instance.arrays)
+    draws = np.random.default_rng(0).random((3, instance.n_tasks))
+    weights = as_weights(some_vector(0), WIDTH, N_HIDDEN)
+    slopes = np.zeros((3, n_weights(WIDTH, N_HIDDEN)))
+    own_s = reinforce(a, k, weights, as_weights(slopes[0], WIDTH, N_HIDDEN), HEAT, 0.0, draws, NOBODY)
+    assert reinforce(a, k, weights, as_weights(slopes[1], WIDTH, N_HIDDEN), HEAT, 0.0, draws, 2 * own_s) == pytest.approx(2 * own_s)
+    assert slopes[1] == pytest.approx(slopes[0])  # twice as long for all is no news
+    reinforce(a, k, weights, as_weights(slopes[2], WIDTH, N_HIDDEN), HEAT, 0.0, draws, 1 / own_s)
+    assert slopes[2] == pytest.approx(-slopes[0])
+
+
+def test_entropy_pulls_a_choice_towards_even_odds():
+    instance = random_instance(np.random.default_rng(1), (5, 8), (3, 3))
+    a, k = instance.arrays, known(instance.arrays)
+    draws = np.tile(np.random.default_rng(0).random((1, instance.n_tasks)), (2, 1))
+    flat = some_vector(0)
+    slope = np.zeros(flat.size)
+    reinforce(a, k, as_weights(flat, WIDTH, N_HIDDEN), as_weights(slope, WIDTH, N_HIDDEN), HEAT, 1.0, draws, NOBODY)
+    assert slope @ flat > 0  # smaller weights, smaller differences of scores
 
 
 def test_samples_that_are_all_alike_teach_nothing():
@@ -93,7 +118,7 @@ def test_samples_that_are_all_alike_teach_nothing():
     slope = np.zeros(flat.size)
     draws = np.tile(np.random.default_rng(0).random((1, instance.n_tasks)), (4, 1))
     weights = as_weights(flat, WIDTH, N_HIDDEN)
-    reinforce(instance.arrays, known(instance.arrays), weights, as_weights(slope, WIDTH, N_HIDDEN), HEAT, draws)
+    reinforce(instance.arrays, known(instance.arrays), weights, as_weights(slope, WIDTH, N_HIDDEN), HEAT, 0.0, draws, NOBODY)
     assert np.abs(slope).max() < 1e-9
 
 
@@ -110,7 +135,9 @@ def test_adam_finds_the_bottom_of_a_bowl():
     assert np.abs(flat).max() < 0.05
 
 
-SMALL = Recipe(width=3, n_hidden=4, n_imitation=1, teacher="anneal:50", n_samples=3, n_instances=2, n_tasks=(4, 8), n_devices=(2, 3), n_curve=2)
+SMALL = Recipe(
+    width=3, n_hidden=4, n_imitation=1, teacher="anneal:50", n_samples=3, n_instances=2, n_tasks=(4, 8), n_devices=(2, 3), n_curve=2
+)
 
 
 @pytest.fixture

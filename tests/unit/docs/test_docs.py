@@ -265,6 +265,7 @@ def keys_in_table(heading):
 JSON_TABLES = {
     "Keys of a run": ("cosim run lenet5 --chip edge_npu_soc --json", None),
     "Keys of a placement": ("cosim place lenet5 --chip edge_npu_soc --json", None),
+    "Keys of a load": ("cosim load lenet5@2000 --chip edge_npu_soc --policy heft --inferences 50 --json", None),
     "Keys of a comparison": ("cosim compare lenet5 --chips edge_npu_soc,edge_cim_soc --json", None),
     "Keys of a validation": ("cosim validate workloads --json", None),
     "Provenance": ("cosim run lenet5 --chip edge_npu_soc --json", "provenance"),
