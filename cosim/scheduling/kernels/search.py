@@ -108,7 +108,7 @@ def value_of(goal: Floats, makespan_s: float, energy_j: float) -> float:
 
 @inlined
 def propose(graph: Ints, cost_s: Floats, tasks: Ints, times: Floats, able: Ints, knobs: Ints, move: Ints, now: Floats) -> bool:
-    """Draw a move into s.move; the devices of a block that goes along are changed already. False: nothing would move."""
+    """Draw a move into `move`; the devices of a block that goes along are changed already. False: nothing would move."""
     n = tasks.shape[1]
     task = below(move, n)
     longest_s = now[MAKESPAN] * (1.0 - 1e-9)
@@ -166,9 +166,9 @@ def take_along(graph: Ints, cost_s: Floats, tasks: Ints, able: Ints, knobs: Ints
 
 @inlined
 def through(graph: Ints, cost_s: Floats, transfer_s: Floats, tasks: Ints, times: Floats, rows: Floats, move: Ints, limit_s: float) -> float:
-    """Longest way through the tasks of the window of s.move, their devices being the new ones.
+    """Longest way through the tasks of the window of a move, their devices being the new ones.
 
-    Leaves the new ends of these tasks, with the old ones in s.saved_s, if no way is longer than the limit; else
+    Leaves the new ends of these tasks, with the old ones in SAVED, if no way is longer than the limit; else
     restores them and returns infinity.
     """
     old, new, lo, hi = move[OLD], move[NEW], move[LO], move[HI]

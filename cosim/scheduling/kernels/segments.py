@@ -40,11 +40,11 @@ def to_device(cost_s: Floats, tasks: Ints, task: int, d: int, n_moved: int) -> i
 
 @inlined
 def move_stretch(cost_s: Floats, tasks: Ints, move: Ints, d: int) -> int:
-    """Move 1 to n neighbors in the order, short stretches as often as long ones by the logarithm; returns how many moved."""
-    n = tasks.shape[1]
-    first, n_moved = below(move, n), 0
-    length = int(math.exp(math.log(n + 1.0) * below(move, 1 << 16) / (1 << 16)))
-    for place in range(first, min(n, first + length)):
+    """Move a stretch of the order, short ones as often as long ones by the logarithm, every place as likely; returns how many moved."""
+    n, n_moved = tasks.shape[1], 0
+    length = int(math.exp(math.log(2.0 * n) * below(move, 1 << 16) / (1 << 16)))
+    first = below(move, n + length - 1) - (length - 1)
+    for place in range(max(0, first), min(n, first + length)):
         n_moved = to_device(cost_s, tasks, tasks[ORDER, place], d, n_moved)
     return n_moved
 

@@ -112,3 +112,15 @@ def test_a_folder_that_another_uses_is_part_of_its_key_and_unrelated_ones_are_no
 
 def test_every_folder_of_kernels_has_a_key_of_its_own(tmp_path):
     assert len(_jit.source_hash()) == len(_jit.source_hash(tmp_path)) == 16
+
+
+def test_a_part_that_is_inlined_computes_what_it_would_alone():
+    @_jit.inlined
+    def square(x: float) -> float:
+        return x * x
+
+    @_jit.kernel
+    def norm(x: float, y: float) -> float:
+        return square(x) + square(y)
+
+    assert norm(3.0, 4.0) == square(3.0) + square(4.0) == 25.0
