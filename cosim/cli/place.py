@@ -13,7 +13,7 @@ from workloads.errors import CosimError
 
 # First word → module whose command takes the rest; anything else is a workload.
 SUBCOMMANDS = {"train": "place_train", "front": "place_front"}
-DEFAULT_POLICY = "learned_search"
+DEFAULT_POLICY = "portfolio"
 EPILOG = "Also: `cosim place front` (time against energy) and `cosim place train` (train the learned policy again), each with its --help."
 
 

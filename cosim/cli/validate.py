@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cosim.cli.common import echo_json
+from cosim.cli.common import echo_json, note
 
 
 @click.command("validate")
@@ -17,13 +17,15 @@ from cosim.cli.common import echo_json
 @click.option("--strict", is_flag=True, help="Exit with code 1 when a target is missed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 def command(area: str | None, data: Path | None, strict: bool, as_json: bool) -> None:
-    """Run a model against reference data; without AREA, all areas in turn."""
-    from cosim.validation.registry import AREAS, validate
+    """Run a model against reference data; without AREA, all areas in turn that do not take minutes."""
+    from cosim.validation.registry import AREAS, SLOW, validate
     from workloads.errors import CosimError
 
     if area is None and data is not None:
         raise CosimError(f"--data {data}: name the area it is for: {', '.join(AREAS)}")
-    results = {name: validate(name, data) for name in ([area] if area else AREAS)}
+    results = {name: validate(name, data) for name in ([area] if area else [name for name in AREAS if name not in SLOW])}
+    if area is None:
+        note(f"Not run, since they take minutes: {', '.join(SLOW)}; name one to run it.")
     if as_json:
         echo_json(results[area] if area else {"areas": results, "passed": all(r["passed"] for r in results.values())})
     else:

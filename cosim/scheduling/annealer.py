@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosim.scheduling.instance import Plan, plan_from_times
-from cosim.scheduling.kernels import contended
+from cosim.scheduling.kernels import contended, segments
 from cosim.scheduling.kernels import decode as layout
 from cosim.scheduling.kernels import search as kernels
 from cosim.scheduling.objective import ROUNDING
@@ -156,6 +156,16 @@ class Annealer:
         budget.forget_pace()
         given = (*self._schedule, *self._rules, *self._engine)
         self._slices(budget, until, hot, cold, lambda n, heat: contended.anneal_played(*given, n, slack, heat))
+
+    def anneal_segments(self, budget: Budget, until: float, hot: float, cold: float) -> None:
+        """As `anneal`, but the engine plays every move, and stretches of tasks change device together; then the best is taken up."""
+        budget.forget_pace()
+        given = (*self.graph[:2], self.tasks, *self._rules[1:3], self._move, self.now, *self._engine)
+        self._slices(budget, until, hot, cold, lambda n, heat: segments.anneal_segments(*given, n, heat))
+        self.tasks[layout.ORDER] = self.tasks[layout.BEST_ORDER]
+        self.tasks[layout.DEVICE] = self.tasks[layout.BEST_DEVICE]
+        kernels.settle(*self._schedule, self._price, self._goal, self.now)
+        contended.settle_played(self.tasks, self._price, self._goal, self.now, *self._engine)
 
     @property
     def _tables(self) -> Tables:

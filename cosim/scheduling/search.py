@@ -23,6 +23,8 @@ HOT, COLD = 0.03, 0.002
 
 # Roll-outs of the learned policy, how many different ones are kept, and how much less hot a run from them begins.
 N_ROLL_OUTS, N_LEARNED, LEARNED_HOT = 16, 8, 0.7
+# On graphs of many tasks, roll-outs take no more than about such a share of a budget; one is always made.
+MANY_TASKS, ROLL_OUTS_SHARE = 150, 0.2
 
 # How much less hot the second half of a short run from roll-outs begins, which no longer draws from them.
 COOLER = 0.5
@@ -34,10 +36,11 @@ FEW_TASKS, FEW_TASKS_S, N_SHORT_RUNS = 40, 0.02, 4
 RUNS_SHARE, N_RUNS = 0.5, 4
 N_REHEATS, REHEATED = 2, 0.01
 
-# Under contention: so much of the budget goes into so many runs without it, then the engine plays the moves that are
-# within a slack of the schedule without contention.
-ALONE_SHARE, N_ALONE = 0.3, 3
-PLAYED_HOT, PLAYED_COLD, SLACK = 0.005, 0.0005, 0.01
+# Under contention: so much of the budget goes into a run without it; up to so much, stretches of tasks move and the engine plays
+# every move; then it plays the moves that are within a slack of the schedule without contention. Chosen on random instances with
+# a shared medium and on a dozen networks.
+ALONE_SHARE, SEGMENTS_SHARE = 0.1, 0.6
+PLAYED_HOT, PLAYED_COLD, SLACK = 0.001, 0.0001, 0.01
 
 N_WEIGHTS = 9  # of energy, for a front
 
@@ -69,7 +72,7 @@ class _Search(Policy):
         """Place and order all tasks. Raises ScheduleError when no placement keeps to the goal's loss."""
         budget = Budget(instance.goal.budget_s or self.default_s, self._n_moves)
         seed = int(rng.integers(1 << 31))
-        learned, known = self._learned(instance, rng), classics(instance, rng)
+        learned, known = self._learned(instance, rng, budget), classics(instance, rng)
         seeds = learned + known
         values = values_of(instance, seeds)
         best = seeds[int(np.argmin(values))]
@@ -83,7 +86,7 @@ class _Search(Policy):
         found = (self._improve if instance.tables is None else improve_played)(annealer, starts, budget)
         return found if values_of(instance, [found])[0] < values.min() else best
 
-    def _learned(self, instance: Instance, rng: np.random.Generator) -> list[Plan]:
+    def _learned(self, instance: Instance, rng: np.random.Generator, budget: Budget) -> list[Plan]:
         """Return plans to start from beside the classic ones."""
         return []
 
@@ -115,10 +118,15 @@ class LearnedSearch(_Search):
 
     default_s = 0.02
 
-    def _learned(self, instance: Instance, rng: np.random.Generator) -> list[Plan]:
+    def _learned(self, instance: Instance, rng: np.random.Generator, budget: Budget) -> list[Plan]:
         from cosim.scheduling.learned import seed_plans  # noqa: PLC0415  (loads weights that no other search needs)
 
-        return seed_plans(instance, N_LEARNED, rng, N_ROLL_OUTS)
+        if budget.counts_moves or instance.n_tasks <= MANY_TASKS:
+            return seed_plans(instance, N_LEARNED, rng, N_ROLL_OUTS)
+        begin = budget.spent()
+        greedy = seed_plans(instance, 1, rng, 1)
+        n_roll_outs = min(N_ROLL_OUTS, int(ROLL_OUTS_SHARE / max(budget.spent() - begin, 1e-9)))
+        return seed_plans(instance, N_LEARNED, rng, n_roll_outs) if n_roll_outs > 1 else greedy
 
 
 def _run(annealer: Annealer, start: Start, budget: Budget, until: float, hot: float) -> tuple[float, Plan]:
@@ -152,13 +160,11 @@ def improve(annealer: Annealer, starts: list[Start], budget: Budget) -> Plan:
 
 
 def improve_played(annealer: Annealer, starts: list[Start], budget: Budget) -> Plan:
-    """Search without contention for a while, then from the best of what came out, as played, with the engine."""
-    pool = [starts[0].plan]
-    for run in range(N_ALONE):
-        start = starts[run % len(starts)]
-        pool.append(_run(annealer, start, budget, ALONE_SHARE * (run + 1) / N_ALONE, start.heat * short_hot(annealer.instance))[1])
-    annealer.lean_to(starts[0].models)
+    """Search without contention for a while, then from the better of what came out and the start, as played, with the engine."""
+    start = starts[0]
+    pool = [start.plan, _run(annealer, start, budget, ALONE_SHARE, start.heat * short_hot(annealer.instance))[1]]
     annealer.play_from(pool[int(np.argmin(values_of(annealer.instance, pool)))])
+    annealer.anneal_segments(budget, SEGMENTS_SHARE, PLAYED_HOT, PLAYED_COLD)
     annealer.anneal_played(budget, 1.0, PLAYED_HOT, PLAYED_COLD, SLACK)
     return annealer.plan()
 

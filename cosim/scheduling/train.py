@@ -86,10 +86,12 @@ class Adam:
 class _Pupil:
     """Weights in the making: everything that one step of training touches. `weights` are their running mean."""
 
-    def __init__(self, recipe: Recipe, seed: int) -> None:
+    def __init__(self, recipe: Recipe, seed: int, start: Trained | None = None) -> None:
         self.recipe, self.rng = recipe, np.random.default_rng(seed)
         self.first_seed = _FIRST_SEED * (seed + 1)
         self._flat = initial(self.rng, recipe.width, recipe.n_hidden)
+        if start is not None:
+            self._flat = np.concatenate([array.ravel() for array in start.weights])
         self._weights = as_weights(self._flat, recipe.width, recipe.n_hidden)
         self._mean = self._flat.copy()
         self.weights = as_weights(self._mean, recipe.width, recipe.n_hidden)
@@ -130,6 +132,7 @@ def train(
     progress: Callable[[float, Judgement], None] | None = None,
     n_steps: int | None = None,
     recipe: Recipe | None = None,
+    start: Trained | None = None,
 ) -> Training:
     """Train a policy for so many CPU minutes of one core, or for exactly `n_steps`, which one seed always gives the same weights.
 
@@ -137,7 +140,7 @@ def train(
     that the minutes came to stands in the provenance. Raises ScheduleError for minutes or steps below 0.
     """
     recipe = recipe or Recipe()
-    pupil, panel = _Pupil(recipe, seed), Panel()
+    pupil, panel = _Pupil(recipe, seed, start), Panel()
     began_s = time.process_time()
     if n_steps is None:
         n_steps = max(1, int(60.0 * minutes / _step_s(recipe, seed)))
@@ -157,6 +160,8 @@ def train(
         "recipe": asdict(recipe),
         "curve": [asdict(point) for point in curve],
     }
+    if start is not None:
+        provenance |= {"start": start.provenance, "cpu_minutes": round(provenance["cpu_minutes"] + start.provenance["cpu_minutes"], 2)}
     return Training(Trained(pupil.weights, recipe.heat, provenance), tuple(curve))
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from cosim.simulation.costs import OpCosts
 
-# Accuracy lost for each unit of summed noise-to-signal ratio: assumed, so that 20 layers of 30 dB cost 1 %; the gain depends on the network.
+# Accuracy lost for each unit of summed noise-to-signal ratio: assumed, so that 20 layers of 30 dB cost 1 %; networks differ.
 # That the chance of a changed decision grows with the sum of noise variances over the layers is the bound of Sakr, Kim, Shanbhag,
 # "Analytical guarantees on numerical precision of deep neural networks", ICML 2017.
 LOSS_PER_NSR = 0.5

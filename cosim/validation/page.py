@@ -46,8 +46,8 @@ These references are checked by the test suite and are not areas of `cosim valid
 | DRAM energy | DRAMsim3, from given command counts | 0.1 % | `tests/golden/test_dram_golden.py` |
 | systolic cycles | SCALE-Sim 3.0.0, 110 ideal rows | 1 cycle | `tests/golden/test_scalesim.py` |
 
-Policies are compared by `cosim validate scheduling`, which is not on this page because searches are given CPU time
-([scheduling](models/scheduling.md#measured-error)).
+Policies are compared by `cosim validate scheduling` and `cosim validate placement`, which are not on this page because searches are given
+CPU time ([scheduling](models/scheduling.md#measured-error), [real networks](placement_table.md)).
 
 ## What has no reference yet
 

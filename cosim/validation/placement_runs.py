@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from workloads.graph import Workload
 
 POLICY, BUDGET_S, N_SEEDS = "learned_search", 0.02, 3
-# Where HEFT is too near the lower bound to be 10 % above anything, the long search takes so much of its time.
-SHORT = 0.1
+# A long search first takes so much of its time; the rest only where HEFT is so much above what was found, so that it may get far above.
+SHORT, NEAR = 0.05, 1.05
 Pair = tuple[str, str]
 
 
@@ -69,7 +69,8 @@ def measure(
 ) -> Row | None:
     """Run all policies on a pair; None when the network does not fit the chip, or has ops that no device of it runs.
 
-    search_s  CPU seconds of the long search, where HEFT may be 10 % above the best; a tenth of it where the bound excludes that
+    search_s  CPU seconds of the long search where HEFT may be 10 % above the best; a twentieth of it where the lower bound excludes
+              that, or a twentieth finds nothing that HEFT is 5 % above
     known     an earlier row: if policies and engine see the same numbers, its best schedule counts, and no search as long is repeated
     Raises WorkloadError for a network that does not exist, a CosimError for a chip that cannot be read.
     """
@@ -81,14 +82,14 @@ def measure(
     heft_s, _ = _play(instance, "heft")
     portfolio_s, _ = _play(instance, "portfolio")
     runs = [_play(instance, POLICY, budget_s, seed) for seed in range(n_seeds)]
-    long_s = _long_s(search_s, heft_s, lower_bound_s)
     found_s = [heft_s, portfolio_s, *(makespan_s for makespan_s, _ in runs)]
+    had_s = 0.0
     if known is not None and known.instance == digest:
         found_s.append(known.best_s)
-    if known is None or known.instance != digest or known.search_s < long_s:
-        found_s.append(_play(instance, "search", long_s)[0])
-    else:
-        long_s = known.search_s
+        had_s = known.search_s
+    while had_s < (next_s := _search_s(search_s, had_s, heft_s, min(found_s), lower_bound_s)):
+        found_s.append(_play(instance, "search", next_s)[0])
+        had_s = next_s
     return Row(
         network=network,
         chip=chip,
@@ -100,7 +101,7 @@ def measure(
         best_s=min(found_s),
         lower_bound_s=lower_bound_s,
         cpu_s=float(np.mean([cpu_s for _, cpu_s in runs])),
-        search_s=long_s,
+        search_s=had_s,
         instance=digest,
         model_version=model_version(),
     )
@@ -126,11 +127,16 @@ def measure_all(pairs: Sequence[Pair], search_s: float, file: Path | None = None
 
 
 def _is_current(row: Row, search_s: float) -> bool:
-    return row.model_version == model_version() and row.search_s >= _long_s(search_s, row.heft_s, row.lower_bound_s)
+    return row.model_version == model_version() and row.search_s >= _search_s(
+        search_s, row.search_s, row.heft_s, row.best_s, row.lower_bound_s
+    )
 
 
-def _long_s(search_s: float, heft_s: float, lower_bound_s: float) -> float:
-    return search_s if heft_s >= HEADROOM * lower_bound_s else SHORT * search_s
+def _search_s(search_s: float, had_s: float, heft_s: float, best_s: float, lower_bound_s: float) -> float:
+    """How long the next search has to be after one of `had_s`: first short, then long if HEFT may be far above the best."""
+    if had_s < SHORT * search_s:
+        return SHORT * search_s
+    return search_s if heft_s >= max(HEADROOM * lower_bound_s, NEAR * best_s) else SHORT * search_s
 
 
 def instance_digest(instance: Instance) -> str:

@@ -23,6 +23,10 @@ AREAS: Mapping[str, str] = {
 }
 
 
+# Areas that take minutes, since they measure what a time budget finds; they run when they are named.
+SLOW = ("placement", "scheduling")
+
+
 def validate(area: str, path: Path | None = None) -> dict[str, Any]:
     """Run the comparison of an area against the data at `path`, or against what ships when it is None.
 

@@ -45,6 +45,7 @@ def tree(tmp_path, monkeypatch):
     files = {
         "cosim/provenance.py": "x",
         "cosim/engine/a.py": "x",
+        "cosim/scheduling/weights/w.json": "x",
         "cosim/validation/b.py": "x",
         "hw_models/chips/c.yaml": "x",
         "hw_models/parts/d.csv": "x",
@@ -60,7 +61,10 @@ def tree(tmp_path, monkeypatch):
 
 
 class TestModelVersion:
-    @pytest.mark.parametrize("name", ["cosim/engine/a.py", "hw_models/chips/c.yaml", "hw_models/parts/d.csv", "workloads/e.py"])
+    @pytest.mark.parametrize(
+        "name",
+        ["cosim/engine/a.py", "cosim/scheduling/weights/w.json", "hw_models/chips/c.yaml", "hw_models/parts/d.csv", "workloads/e.py"],
+    )
     def test_an_edited_model_or_number_changes_it(self, tree, name):
         root, version = tree
         before = version()

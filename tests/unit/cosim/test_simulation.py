@@ -339,7 +339,8 @@ def test_arrays_that_a_placement_leaves_empty_hold_copies_of_the_ops_it_runs_the
     body_s = (costs.latency_s - costs.fixed_s)[:, cim]
     kept = max(on_arrays, key=lambda i: body_s[i] / residency.copies[i] - costs.serial_s[i, cim])  # what a copy may help most
     fastest = np.argmin(np.where(np.arange(instance.n_devices) == cim, np.inf, instance.cost_s), axis=1)
-    assignment = np.where(np.isin(np.arange(instance.n_tasks), [i for i in on_arrays if i != kept]), fastest, instance.cost_s.argmin(axis=1))
+    others = np.isin(np.arange(instance.n_tasks), [i for i in on_arrays if i != kept])
+    assignment = np.where(others, fastest, instance.cost_s.argmin(axis=1))
     assignment[kept] = cim
     plan = Plan(assignment, np.arange(instance.n_tasks, 0, -1.0), np.zeros(instance.n_tasks), np.zeros(instance.n_tasks), 0.0)
     settled, _ = given._settled(costs, residency, traffic, plan)

@@ -76,8 +76,13 @@ def test_a_network_that_does_not_fit_has_no_row():
     assert measure("vgg16", "neurram_nature_2022", 0.05) is None
 
 
-def test_the_long_search_is_short_where_the_bound_leaves_no_headroom(row):
-    assert row.search_s == pytest.approx(0.05 if row.heft_s >= 1.1 * row.lower_bound_s else 0.005)
+@pytest.mark.parametrize(
+    ("heft_s", "best_s", "bound_s", "long"),
+    [(1.2, 1.0, 1.0, True), (1.2, 1.0, 1.15, False), (1.2, 1.15, 1.0, False), (1.06, 1.0, 0.9, True)],
+)
+def test_a_search_is_long_only_where_heft_may_be_far_above_the_best(heft_s, best_s, bound_s, long):
+    assert placement_runs._search_s(10.0, 0.0, heft_s, best_s, bound_s) == 0.5
+    assert placement_runs._search_s(10.0, 0.5, heft_s, best_s, bound_s) == (10.0 if long else 0.5)
 
 
 def test_a_best_schedule_of_an_earlier_run_counts_if_the_instance_is_the_same(row):
@@ -265,7 +270,7 @@ def test_a_bad_file_of_pairs_is_named(tmp_path, text, message):
         validate_placement(tmp_path / "pairs.csv")
 
 
-@pytest.mark.parametrize(("pair", "message"), [(("lenet", "edge_npu_soc"), "lenet5"), (("lenet5", "edge_npu"), "edge_npu_soc")])
+@pytest.mark.parametrize(("pair", "message"), [(("resnet5", "edge_npu_soc"), "resnet50"), (("lenet5", "edge_npu"), "edge_npu_soc")])
 def test_a_name_that_does_not_exist_suggests_the_nearest(tmp_path, pair, message):
     with pytest.raises(CosimError, match=message):
         validate_placement(pairs_file(tmp_path / "pairs.csv", pair), search_s=0.05)
