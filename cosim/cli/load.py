@@ -61,7 +61,6 @@ def command(
     """
     from cosim.simulation.load import Load
     from hw_models.catalog import load_chip
-    from reports.load import load_files, load_table
 
     check_out_dir(out_dir)
     built = load_chip(chip)
@@ -85,8 +84,13 @@ def command(
         weight_bits=weight_bits,
         activation_bits=activation_bits,
     )
-    result = load.run(note)
+    _report(load.run(note), out_dir, as_json=as_json)
+
+
+def _report(result: Any, out_dir: Path, *, as_json: bool) -> None:
+    """Write the files of a load, and print JSON or a table."""
     from cosim.plan import schedule_text
+    from reports.load import load_files, load_table
 
     files = write_files(out_dir, {**load_files(result), "placement.json": schedule_text(result.schedule)})
     if as_json:

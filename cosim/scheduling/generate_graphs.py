@@ -49,10 +49,14 @@ def _random_kind(rng: np.random.Generator) -> int:
 
 
 def layered(rng: np.random.Generator, n: int) -> Graph:
-    """Tasks in layers of random width; every task reads a few of the layer before, sometimes of earlier ones."""
+    """Tasks in layers of random width; every task reads a few of the layer before, sometimes of earlier ones.
+
+    Shapes and degrees span those of the generator in Topcuoglu et al., IEEE TPDS 13(3), 2002, section 5: up to five edges a task.
+    """
     graph = Graph()
-    width = float(np.sqrt(n) * rng.uniform(0.4, 1.6))
-    fan_in = rng.uniform(1.0, 4.0)
+    width = float(np.sqrt(n) * rng.uniform(0.4, 2.0))
+    fan_in = rng.uniform(1.0, 5.0)
+    spread = rng.uniform(0.1, 0.8)
     reach = rng.uniform(0.0, 0.4)
     before: list[int] = []
     while len(graph.work) < n:
@@ -63,7 +67,7 @@ def layered(rng: np.random.Generator, n: int) -> Graph:
                 inputs = rng.choice(before, min(len(before), 1 + rng.poisson(fan_in - 1.0)), replace=False).tolist()
                 if rng.random() < reach:
                     inputs.append(int(rng.integers(0, before[-1] + 1)))
-            layer.append(graph.add(_random_kind(rng), _draw(rng), inputs, _draw(rng)))
+            layer.append(graph.add(_random_kind(rng), _draw(rng, spread), inputs, _draw(rng, spread)))
         before = layer
     return graph
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from cosim.scheduling.kernels.policy_features import known
 from cosim.scheduling.kernels.policy_grad import imitate, reinforce
 from cosim.scheduling.policy_weights import Trained, as_weights, initial
 from cosim.scheduling.train_judge import Judgement, Panel
+from workloads.errors import ScheduleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,10 +137,14 @@ def train(
 ) -> Training:
     """Train a policy for so many CPU minutes of one core, or for exactly `n_steps`, which one seed always gives the same weights.
 
-    `progress` is called with the share done and the judgement of the weights so far. Both are kept: the number of steps
-    that the minutes came to stands in the provenance. Raises ScheduleError for minutes or steps below 0.
+    `progress` is called with the share done and the judgement of the weights so far. The number of steps that the minutes
+    came to stands in the provenance. `start` are weights of the recipe's size to go on from, such as to train at less
+    heat; they are taken as they come from here or from their file, which rounds to six digits. Raises ScheduleError for
+    no steps.
     """
     recipe = recipe or Recipe()
+    if n_steps is not None and n_steps < 1:
+        raise ScheduleError(f"{n_steps} steps of training: choose 1 or more")
     pupil, panel = _Pupil(recipe, seed, start), Panel()
     began_s = time.process_time()
     if n_steps is None:
@@ -152,7 +157,7 @@ def train(
                 progress(step / n_steps, curve[-1])
         if step < n_steps:
             pupil.step(step, n_steps)
-    provenance = {
+    provenance: dict[str, Any] = {
         "seed": seed,
         "n_steps": n_steps,
         "cpu_minutes": round((time.process_time() - began_s) / 60.0, 2),

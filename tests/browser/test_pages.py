@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 
 import cosim
+from cosim.simulation.arrivals import Stream
 from cosim.simulation.compare import Comparison
+from cosim.simulation.load import Load
 from cosim.simulation.placement import place_workload
 from reports.html import compare_files, place_page, run_files
+from reports.load import load_page
 from reports.wording import quantity
 
 CHROMIUM = next(
@@ -72,6 +75,14 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
+def loads_of(network: Any, chip: Any) -> Any:
+    """A network of many ops in a saturated load of its own, and one of few beside a second stream of itself."""
+    if network.name != "lenet5":
+        return Load(chip, [Stream(network)], policy="heft", n_inferences=30, saturated=True).run()
+    streams = [Stream(network, rate_per_s=20_000.0, deadline_s=1e-4), Stream(network, period_s=1e-3)]
+    return Load(chip, streams, policy="heft", n_inferences=300).run()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Reports of a network of a few ops and of one of many, on one chip and on three."""
@@ -85,6 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"{name}_pair": compare_files(Comparison(tuple(results[:2]))),
             f"{name}_all": compare_files(Comparison(tuple(results))),
             f"{name}_place": {"placement.html": place_page(place_workload(cosim.Simulation(chips[1], network, "heft")))},
+            f"{name}_load": {"load.html": load_page(loads_of(network, chips[0]))},
         }
         for place, files in pages.items():
             (root / place).mkdir()
@@ -104,7 +116,9 @@ def rows(folder: Path, place: str, name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO((folder / place / name).read_text(encoding="utf-8"))))
 
 
-PLACES = ["lenet5_run", "lenet5_pair", "lenet5_all", "lenet5_place", "gpt2_run", "gpt2_pair", "gpt2_place"]
+PLACES = [
+    "lenet5_run", "lenet5_pair", "lenet5_all", "lenet5_place", "lenet5_load", "gpt2_run", "gpt2_pair", "gpt2_place", "gpt2_load",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("place", PLACES)

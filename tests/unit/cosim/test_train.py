@@ -1,5 +1,7 @@
 """Training: the gradients against differences, and that a few steps help and can be had again."""
 
+from dataclasses import replace
+
 import numba
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from cosim.scheduling.kernels.policy_roll import make_record, make_scratch, roll
 from cosim.scheduling.policy_weights import as_weights, initial, n_weights
 from cosim.scheduling.train import Adam, Recipe, train
 from cosim.scheduling.train_judge import Panel
+from workloads.errors import ScheduleError
 
 SLOW = numba.config.DISABLE_JIT
 WIDTH, N_HIDDEN, HEAT = 3, 4, 0.5
@@ -172,9 +175,24 @@ def test_progress_is_told_from_begin_to_end_and_provenance_says_how_to_do_it_aga
 
 
 @pytest.mark.usefixtures("small_panel")
+def test_training_goes_on_from_other_weights_and_keeps_their_story():
+    first = train(seed=2, n_steps=2, recipe=SMALL).trained
+    still = train(seed=3, n_steps=1, recipe=replace(SMALL, learning_rate=0.0), start=first).trained
+    for a, b in zip(first.weights, still.weights, strict=True):
+        assert np.array_equal(a, b)
+    assert still.provenance["start"] == first.provenance
+    assert still.provenance["cpu_minutes"] >= first.provenance["cpu_minutes"]
+
+
+@pytest.mark.usefixtures("small_panel")
 def test_minutes_become_steps():
     training = train(minutes=0.0005 if not SLOW else 1e-6, seed=1, recipe=SMALL)
     assert training.trained.provenance["n_steps"] >= 1
+
+
+def test_no_steps_are_refused():
+    with pytest.raises(ScheduleError, match="choose 1 or more"):
+        train(n_steps=0)
 
 
 @pytest.mark.skipif(SLOW, reason="training is slow without compilation")
