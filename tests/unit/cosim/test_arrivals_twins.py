@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -188,7 +189,7 @@ def test_each_tenant_is_in_the_union_as_it_was(widths):
     whole = tenants.workload
     distinct = list(dict.fromkeys(map(tuple, widths)))
     assert tenants.network_of == tuple(distinct.index(tuple(one)) for one in widths)
-    assert whole.n_macs == sum(a * b for one in distinct for a, b in zip(one[:-1], one[1:], strict=True))
+    assert whole.n_macs == sum(a * b for one in distinct for a, b in pairwise(one))
     assert tenants.first_op.tolist() == [sum(len(one) - 1 for one in distinct[:i]) for i in range(len(distinct) + 1)]
     labels = unique_names(["line"] * len(distinct))
     for i, network in enumerate(tenants.networks):

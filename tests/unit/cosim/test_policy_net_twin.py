@@ -60,7 +60,9 @@ def neighbors(instance):
 def twin_states(instance, task, w):
     """Lists of lists of floats, one sum at a time."""
     n, layers = instance.n_tasks, []
-    first = [[max(0.0, w.task_bias[j] + sum(squash(x) * w.task_in[i, j] for i, x in enumerate(task[t]))) for j in range(WIDTH)] for t in range(n)]
+    first = [
+        [max(0.0, w.task_bias[j] + sum(squash(x) * w.task_in[i, j] for i, x in enumerate(task[t]))) for j in range(WIDTH)] for t in range(n)
+    ]
     layers.append(first)
     for r in range(ROUNDS):
         now, after = layers[-1], []
@@ -69,7 +71,10 @@ def twin_states(instance, task, w):
             for side in neighbors(instance):
                 columns = list(zip(*(now[u] for u in side[t]), strict=True)) or [(0.0,)] * WIDTH
                 parts += [[math.fsum(column) / len(column) for column in columns], [max(column) for column in columns]]
-            sums = [w.message_bias[r, j] + sum(part[i] * w.message[r, c, i, j] for c, part in enumerate(parts) for i in range(WIDTH)) for j in range(WIDTH)]
+            sums = [
+                w.message_bias[r, j] + sum(part[i] * w.message[r, c, i, j] for c, part in enumerate(parts) for i in range(WIDTH))
+                for j in range(WIDTH)
+            ]
             after.append([max(0.0, value) for value in sums])
         layers.append(after)
     return np.array(layers)
@@ -134,7 +139,9 @@ def test_inputs_and_successors_of_a_diamond_are_pooled_apart():
     assert not states[1:].any()  # all messages weigh nothing
 
 
-@pytest.mark.parametrize(("channel", "expected"), [(0, [0, 1, 2, 3]), (1, [0, 0, 0, 1.5]), (2, [0, 0, 0, 2]), (3, [1.5, 3, 3, 0]), (4, [2, 3, 3, 0])])
+@pytest.mark.parametrize(
+    ("channel", "expected"), [(0, [0, 1, 2, 3]), (1, [0, 0, 0, 1.5]), (2, [0, 0, 0, 2]), (3, [1.5, 3, 3, 0]), (4, [2, 3, 3, 0])]
+)
 def test_each_channel_of_a_message_carries_what_its_place_says(channel, expected):
     """Own, mean and maximum of inputs, mean and maximum of successors: one of them through, the others shut."""
     w = Weights(*(np.zeros_like(array) for array in weights_of(0)))
