@@ -13,6 +13,8 @@ from cosim.engine.tables import rows_of
 from workloads.errors import SimulationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cosim.engine.problem import BoolArray, FloatArray, IntArray
     from cosim.engine.tables import Tables
 
@@ -75,3 +77,8 @@ def makespans(tables: Tables, assignments: IntArray, priorities: FloatArray) -> 
     devices, priorities = np.ascontiguousarray(assignments, np.int64), np.ascontiguousarray(priorities, np.float64)
     simulate_batch(ints, floats, devices, priorities, out, makespan_s)
     return makespan_s
+
+
+def makespans_of_chips(chips: Sequence[Tables], assignments: IntArray, priorities: FloatArray) -> FloatArray:
+    """[C, B] makespan of each placement [B, n] of one network on each of several chips with the same devices by index."""
+    return np.array([makespans(tables, assignments, priorities) for tables in chips]).reshape(len(chips), len(assignments))

@@ -5,14 +5,17 @@ A MAC takes a second or so, a byte a joule or so; devices, memories and links ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from cosim.cli import main
 from cosim.engine.problem import Playback
 from cosim.engine.simpy_engine import play
 from cosim.scheduling.base import Instance, Plan, make_policy
@@ -175,3 +178,21 @@ def stages(made: Chip, workload: Workload, policy: str = "heft", mode: str = "fa
 def hand() -> SimpleNamespace:
     """Makers of chips and networks by hand."""
     return SimpleNamespace(Abacus=Abacus, AbacusSpec=AbacusSpec, chip=chip, store=store, link=link, line=line, stages=stages)
+
+
+@pytest.fixture(name="cosim")
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in an empty folder; returns (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cosim", *map(str, args)])
+        code = 0
+        try:
+            main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

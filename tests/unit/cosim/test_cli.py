@@ -1,11 +1,8 @@
 """The command line: contracts that scripts depend on, and what a mistake looks like."""
 
 import json
-import sys
 
 import pytest
-
-from cosim.cli import main
 
 RUN_KEYS = {
     "workload", "chip", "weight_bits", "activation_bits", "latency_s", "latency_s_low", "latency_s_high",
@@ -13,24 +10,6 @@ RUN_KEYS = {
     "resident_weight_fraction", "area_mm2", "macs", "params", "n_ops", "coverage", "energy_by_component_j",
     "latency_by_device_s", "binding", "assumed_share", "files", "provenance",
 }  # fmt: skip
-
-
-@pytest.fixture
-def cosim(monkeypatch, capsys, tmp_path):
-    """Run the command in an empty folder; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["cosim", *map(str, args)])
-        code = 0
-        try:
-            main()
-        except SystemExit as done:
-            code = done.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def test_run_prints_one_json_object_and_writes_whole_files(cosim, tmp_path):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from cosim.cli import main
 from cosim.cli.load import _arrival
 from workloads.errors import CosimError
 
@@ -19,24 +17,6 @@ KEYS = {
     "operating_points", "notes", "provenance", "files",
 }  # fmt: skip
 CHIP = ("--chip", "edge_npu_soc", "--policy", "heft")
-
-
-@pytest.fixture
-def cosim(monkeypatch, capsys, tmp_path):
-    """Run the command in an empty folder; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["cosim", *map(str, args)])
-        code = 0
-        try:
-            main()
-        except SystemExit as done:
-            code = done.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def load(cosim, *args):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from cosim.cli import main, warmup
+from cosim.cli import warmup
 from cosim.cli.warmup import Step, cold_steps, run_steps, steps
 from cosim.plan import load_schedule
 
@@ -20,24 +19,6 @@ KEYS = {
 }  # fmt: skip
 NPU = ("lenet5", "--chip", "edge_npu_soc")
 CIM = ("lenet5", "--chip", "edge_cim_soc")
-
-
-@pytest.fixture
-def cosim(monkeypatch, capsys, tmp_path):
-    """Run the command in an empty folder; returns (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        monkeypatch.setattr(sys, "argv", ["cosim", *map(str, args)])
-        code = 0
-        try:
-            main()
-        except SystemExit as done:
-            code = done.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def place(cosim, *args):

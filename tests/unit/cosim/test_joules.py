@@ -111,7 +111,7 @@ class TestLaws:
     def test_on_one_device_the_ledger_of_a_run_has_the_same_joules(self, hand, device, widths, read, link_j):
         chip = hand.chip({"cpu": device}, hand.store("dram", read=read, write=2.0), links={"cpu": hand.link(energy=link_j)})
         net = hand.line(*widths)
-        assert total_energy_j(hand.stages(chip, net).book.rows) == pytest.approx(np.sum(joules(chip, net)))
+        assert total_energy_j(hand.stages(chip, net, "single:cpu").book.rows) == pytest.approx(np.sum(joules(chip, net)))
 
     @settings(max_examples=30, deadline=None)
     @given(CHIP, WIDTHS, st.sampled_from([2.0, 4.0, 0.5]))

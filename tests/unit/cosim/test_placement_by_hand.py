@@ -6,7 +6,6 @@ import itertools
 import time
 from dataclasses import replace
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,8 +26,7 @@ from cosim.simulation.run import Simulation
 from cosim.simulation.uncertainty import Exposure
 from workloads.errors import ScheduleError
 
-SLOW = numba.config.DISABLE_JIT
-MOVES = 90 if SLOW else 900
+MOVES = 900  # for nine weights of energy
 RNG = np.random.default_rng(0)
 
 
@@ -53,7 +51,7 @@ def on(simulation, *devices):
 
 def like(result, latency_s, energy_j):
     """A run of other numbers."""
-    rows = (replace(result.rows[0], energy_j=energy_j),)
+    rows = (result.rows[0]._replace(energy_j=energy_j),)
     return replace(result, latency=Exposure(latency_s), rows=rows)
 
 
@@ -86,7 +84,7 @@ def test_every_placement_of_two_ops(simulation, devices, latency_s, energy_j, bu
 
 
 def test_a_device_waits_for_a_transfer_and_is_not_busy_meanwhile(hand):
-    """3 bytes from the cpu (12 s) to the npu (6 s): a second of latency, then 3 s at 1 byte/s."""
+    """3 bytes from the cpu to the npu: a second of latency on either link, then 3 s at 1 byte/s."""
     links = {name: hand.link(bandwidth=1.0, latency=1.0) for name in ("cpu", "npu")}
     made = hand.chip({"cpu": {"mac_s": 1.0, "reads": 0.0}, "npu": {"mac_s": 1.0, "reads": 0.0}}, links=links)
     result = on(Simulation(made, hand.line(4, 3, 2), fidelity="mapped"), 0, 1)
@@ -95,6 +93,7 @@ def test_a_device_waits_for_a_transfer_and_is_not_busy_meanwhile(hand):
     assert sum(row.busy_s for row in rows) + crossing.end_s - crossing.start_s == pytest.approx(result.latency_s)
     assert sum(row.share for row in rows) < 1
     assert crossing.n_bytes == 3
+    assert crossing.end_s - crossing.start_s == pytest.approx(1 + 1 + 3)
 
 
 def test_a_ratio_is_of_what_was_minimized(simulation):
@@ -161,17 +160,20 @@ def test_a_loss_is_kept_up_to_its_limit(simulation, lost, limit, is_kept):
 def chain(seed, n=3, mode=None, **changes):
     """A chain on two devices, where time, energy and loss have nothing to do with each other."""
     rng = np.random.default_rng(seed)
-    made = Instance(
-        task_names=tuple(f"t{i}" for i in range(n)),
-        device_names=("d0", "d1"),
-        cost_s=rng.uniform(1, 9, (n, 2)),
-        edge_src=np.arange(n - 1),
-        edge_dst=np.arange(1, n),
-        edge_bytes=rng.uniform(0, 3, n - 1),
-        bandwidth_bytes_per_s=np.ones((2, 2)),
-        latency_s=np.zeros((2, 2)),
-        **({"task_energy_j": rng.uniform(1, 9, (n, 2)), "power_w": 0.2, "task_loss": rng.uniform(0, 0.02, (n, 2))} | changes),
-    )
+    values = {
+        "task_names": tuple(f"t{i}" for i in range(n)),
+        "device_names": ("d0", "d1"),
+        "cost_s": rng.uniform(1, 9, (n, 2)),
+        "edge_src": np.arange(n - 1),
+        "edge_dst": np.arange(1, n),
+        "edge_bytes": rng.uniform(0, 3, n - 1),
+        "bandwidth_bytes_per_s": np.ones((2, 2)),
+        "latency_s": np.zeros((2, 2)),
+        "task_energy_j": rng.uniform(1, 9, (n, 2)),
+        "power_w": 0.2,
+        "task_loss": rng.uniform(0, 0.02, (n, 2)),
+    }
+    made = Instance(**(values | changes))
     return replace(made, tables=instance_tables(made, mode)) if mode else made
 
 
@@ -227,12 +229,10 @@ def test_a_front_needs_energies():
 @pytest.mark.parametrize("seed", range(6))
 def test_walking_between_both_ends_finds_all_that_three_tasks_have(seed):
     """From all on d0 one task goes over at a time, and back: that tries all 8 placements."""
-    instance = chain(seed, mode="none")
-    priority = np.array([[3.0, 2.0, 1.0]] * 2)
-    candidates = _Candidates(instance, np.array([[0, 0, 0], [1, 1, 1]]), priority)
-    if len(candidates.value) == 1:  # one end beats the other in both, so there is nothing to walk to
-        candidates.assignment, candidates.priority = np.array([[0, 0, 0], [1, 1, 1]]), priority
-        candidates.value = np.array([candidates.value[0]] * 2)
+    cost_s = np.random.default_rng(seed).uniform(1, 9, (3, 2))
+    instance = chain(seed, mode="none", cost_s=cost_s, task_energy_j=10 - cost_s)  # the faster end is the hungrier one
+    candidates = _Candidates(instance, np.array([[0, 0, 0], [1, 1, 1]]), np.array([[3.0, 2.0, 1.0]] * 2))
+    assert len(candidates.value) == 2
     candidates.relink(np.random.default_rng(0), time.thread_time() + 60)
     expected = pareto(all_points(instance))
     assert candidates.value == pytest.approx(np.array(expected))
@@ -301,9 +301,12 @@ def test_longest_first_is_as_far_off_as_graham_says_and_the_optimum_is_proven(le
     assert lower_bound_s(instance) == pytest.approx(sum(lengths) / m)
 
 
-@pytest.mark.parametrize("transfer_s", [0, 1, 2, 3])
-def test_a_fork_is_split_while_two_transfers_cost_less_than_the_wait(transfer_s):
-    """1 s, then 4 s twice, then 1 s: 10 s on one device, 6 s and two transfers on two."""
+@pytest.mark.parametrize("transfer_s", [0, 1, 3, 4, 5])
+def test_a_fork_is_split_while_a_transfer_takes_less_than_the_other_branch(transfer_s):
+    """1 s, then 4 s twice, then 1 s: 10 s on one device; on two, one transfer to the second branch, where the last task stays.
+
+    The other branch has its own transfer meanwhile: it ends as much earlier as the second began later.
+    """
     instance = Instance(
         task_names=("a", "b", "c", "d"),
         device_names=("d0", "d1"),
@@ -315,7 +318,7 @@ def test_a_fork_is_split_while_two_transfers_cost_less_than_the_wait(transfer_s)
         latency_s=np.zeros((2, 2)),
     )
     plan = solved(instance)
-    assert plan.makespan_s == plan.lower_bound_s == min(10, 6 + 2 * transfer_s)
+    assert plan.makespan_s == plan.lower_bound_s == min(10, 6 + transfer_s)
     assert lower_bound_s(instance) <= plan.makespan_s
 
 

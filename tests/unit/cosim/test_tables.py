@@ -85,6 +85,13 @@ def test_a_batch_gives_each_makespan_and_infinity_where_a_task_cannot_run():
     assert found.tolist() == [7, 8 + 4.5 + 2, np.inf]
 
 
+def test_chips_and_placements_go_in_one_call():
+    slow = tables(fixed_s=[[10, 20], [10, 20]])
+    found = compiled.makespans_of_chips([tables(), slow], np.array([[0, 0], [1, 0]]), np.array([[2.0, 1.0]] * 2))
+    assert found.tolist() == [[7, 14.5], [7 + 9 + 9, 14.5 + 18 + 9]]
+    assert compiled.makespans_of_chips([], np.zeros((3, 2), int), np.zeros((3, 2))).shape == (0, 3)
+
+
 def test_no_task_starts_before_its_release():
     late = replace(tables(), release_s=np.array([5.0, 20.0]))
     assert compiled.play_tables(late, np.array([0, 0]), np.array([2.0, 1.0]))[1][:4].tolist() == [5, 20, 9, 23]

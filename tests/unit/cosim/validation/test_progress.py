@@ -19,12 +19,14 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """Stderr of somebody who looks."""
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    return screen
+    """Make stderr one that somebody looks at, once a test has begun: between its phases pytest sets its own."""
+
+    def look():
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        monkeypatch.setenv("TERM", "xterm")
+        return sys.stderr
+
+    return look
 
 
 @pytest.mark.parametrize("items", [[], ["only"], [3, 1, 2, 3]])
@@ -38,8 +40,9 @@ def test_nothing_is_written_where_nobody_looks(capsys):
 
 
 def test_on_a_terminal_it_says_what_is_done_on_stderr_only(terminal, capsys):
+    screen = terminal()
     assert list(shown([1, 2], "comparing networks")) == [1, 2]
-    assert "comparing networks" in terminal.getvalue()
+    assert "comparing networks" in screen.getvalue()
     assert capsys.readouterr().out == ""
 
 
@@ -59,6 +62,7 @@ def test_items_are_handed_on_one_by_one():
 
 
 def test_an_error_in_the_middle_is_not_swallowed(terminal):
+    screen = terminal()
     with pytest.raises(ZeroDivisionError):
         [1 / item for item in shown([1, 0], "dividing")]
-    assert "dividing" in terminal.getvalue()
+    assert "dividing" in screen.getvalue()
