@@ -22,7 +22,7 @@ def energy_of_ops_j(chip: Chip, costs: OpCosts, traffic: Traffic, n_bytes: Float
     per_byte = np.array([[sum(m.energy_parts_j(1.0, 0.0).values()), sum(m.energy_parts_j(0.0, 1.0).values())] for m in traffic.memories])
     outside_j = (n_bytes * per_byte).sum(axis=(2, 3))
     links_j = np.array([link.energy_j(1.0) for link in chip.links.values()]) * n_bytes.sum(axis=(2, 3))
-    rewritten_j = np.where(traffic.program_s > 0, costs.program_j, 0.0)
+    rewritten_j = np.where(traffic.rewrites, costs.program_j, 0.0)
     return np.asarray(np.where(traffic.supported, costs.device_energy_j + rewritten_j + outside_j + links_j, np.inf))
 
 

@@ -27,7 +27,8 @@ class Traffic:
     n_bytes          [n_ops, n_devices, n_memories, 2] read from and written to each memory, all inputs local
     own_bytes        the same without activations read: what no placement can avoid
     fixed_s, body_s  [n_ops, n_devices] time that overlaps with nothing, and time inside the device
-    program_s        [n_ops, n_devices] rewriting arrays at each inference (ops whose weights do not stay)
+    rewrites         [n_ops, n_devices] whether an op's weights do not stay, so that arrays are rewritten at each inference
+    program_s        [n_ops, n_devices] the time of that
     """
 
     memories: tuple[Memory, ...]
@@ -35,6 +36,7 @@ class Traffic:
     own_bytes: Floats
     fixed_s: Floats
     body_s: Floats
+    rewrites: NDArray[np.bool_]
     program_s: Floats
     link_bytes_per_s: Floats
     supported: NDArray[np.bool_]
@@ -79,6 +81,7 @@ def plan_traffic(chip: Chip, workload: Workload, costs: OpCosts, residency: Resi
         own_bytes=n_bytes,
         fixed_s=costs.fixed_s + _first_access_s(n_bytes, memories),
         body_s=_body_s(chip, costs, residency, resident, reload),
+        rewrites=reload,
         program_s=np.where(reload, costs.program_s, 0.0),
         link_bytes_per_s=np.array([link.bandwidth_bytes_per_s for link in chip.links.values()]),
         supported=supported,

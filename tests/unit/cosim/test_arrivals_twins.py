@@ -190,6 +190,7 @@ def test_each_tenant_is_in_the_union_as_it_was(widths):
     distinct = list(dict.fromkeys(map(tuple, widths)))
     assert tenants.network_of == tuple(distinct.index(tuple(one)) for one in widths)
     assert whole.n_macs == sum(a * b for one in distinct for a, b in pairwise(one))
+    assert whole.n_params == whole.weight_bytes == whole.n_macs  # a weight of one byte for each MAC of a single row
     assert tenants.first_op.tolist() == [sum(len(one) - 1 for one in distinct[:i]) for i in range(len(distinct) + 1)]
     labels = unique_names(["line"] * len(distinct))
     for i, network in enumerate(tenants.networks):

@@ -98,6 +98,10 @@ class TestArrays:
         assert found[0][1] == pytest.approx(12 + 4 + 30)
         assert found[1][1] == pytest.approx(6 + 7 + (6 + 3) + 20)
 
+    def test_writing_is_paid_even_where_it_takes_no_time(self, hand, made):
+        slow, at_once = (joules(made(n_scratch=1, write_s=s), hand.line(4, 3, 2))[1][1] for s in (2.0, 0.0))
+        assert slow == at_once
+
     def test_without_a_scratch_array_they_cannot_run_there(self, hand, made):
         assert joules(made(), hand.line(4, 3, 2))[1] == [pytest.approx(18 + 9 + 20), np.inf]
 

@@ -224,6 +224,16 @@ def test_intervals_hold_their_value_lie_within_the_sample_and_scale_with_it(seed
     assert found["max"].low is None
 
 
+@pytest.mark.parametrize("per_block", [2, 7])
+def test_the_interval_of_a_mean_is_as_wide_as_twenty_blocks_make_it(per_block):
+    """Block i holds i: 20 draws of 0..19 have a mean of 9.5 and deviation sqrt(399 / 12 / 20) = 1.29, 90 % of it within 1.645 * 1.29."""
+    mean = measure.latency_estimates(np.repeat(np.arange(20.0), per_block), np.random.default_rng(5))["mean"]
+    reach = 1.645 * math.sqrt(399 / 12 / 20)
+    assert mean.value == 9.5
+    assert (mean.high - mean.low) / 2 == pytest.approx(reach, rel=0.2)
+    assert mean.high - 9.5 == pytest.approx(9.5 - mean.low, rel=0.4)
+
+
 def test_latencies_that_are_all_alike_have_an_interval_of_no_width():
     found = measure.latency_estimates(np.full(100, 0.25), np.random.default_rng(0))
     assert {(one.low, one.value, one.high) for name, one in found.items() if name != "max"} == {(0.25, 0.25, 0.25)}
