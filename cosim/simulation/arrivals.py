@@ -136,7 +136,7 @@ def read_trace(path: Path, names: Sequence[str]) -> dict[str, tuple[float, ...]]
     """
     found: dict[str, list[float]] = {name: [] for name in names}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             if "arrival_s" not in (rows.fieldnames or ()):
                 raise SimulationError(f"{path}: no column `arrival_s`; the first line names the columns: arrival_s,workload")

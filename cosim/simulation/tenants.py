@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +50,10 @@ def merge(workloads: Sequence[Workload]) -> Tenants:
 
 def unique_names(names: Sequence[str]) -> list[str]:
     """Return the names, the second of its kind with `#2` behind it, and so on."""
-    seen: Counter[str] = Counter()
-    made = []
+    made: list[str] = []
     for name in names:
-        seen[name] += 1
-        made.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+        candidates = chain([name], (f"{name}#{number}" for number in count(2)))
+        made.append(next(text for text in candidates if text not in made))
     return made
 
 

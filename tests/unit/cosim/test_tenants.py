@@ -66,3 +66,4 @@ def test_a_network_without_ops_is_refused(hand):
 
 def test_unique_names():
     assert unique_names(["a", "b", "a", "a"]) == ["a", "b", "a#2", "a#3"]
+    assert unique_names(["a", "a", "a#2"]) == ["a", "a#2", "a#2#2"]
