@@ -107,10 +107,10 @@ def place_tasks(ints: Ints, tables: Packed, device: Ints, cost_s: Floats, flow_b
         for memory in range(k):
             n_bytes = reads[read_row + memory] + tables.write_bytes[row + memory]
             total += n_bytes
-            memory_s = n_bytes / tables.memory_bytes_per_s[memory]
+            memory_s = n_bytes / tables.memory_bytes_per_s[memory] if n_bytes > 0.0 else 0.0
             if memory_s > slowest_s:
                 slowest_s, busiest[task], flow_bytes[task] = memory_s, memory, n_bytes
-        longest_s = total / tables.link_bytes_per_s[d]
+        longest_s = total / tables.link_bytes_per_s[d] if total > 0.0 else 0.0
         longest_s = slowest_s if slowest_s > longest_s else longest_s
         cost_s[task] = tables.fixed_s[task * m + d] + (body_s if body_s > longest_s else longest_s)
 
