@@ -26,16 +26,14 @@ def play(problem: Problem) -> Playback:
     times = (start_s, end_s, edge_start_s, edge_end_s)
     first, edges = rows_of(n, problem.edge_src)
     n_inputs = np.bincount(problem.edge_dst, minlength=n).astype(np.int64)
-    graph, placement = (first, edges, problem.edge_dst, n_inputs, problem.release_s), (problem.assignment, problem.priority)
-    remaining = problem.shared_bytes.copy()
+    released = np.argsort(problem.release_s, kind="stable").astype(np.int64)
+    graph = (first, edges, problem.edge_dst, n_inputs, problem.release_s, released)
+    placement, remaining = (problem.assignment, problem.priority), problem.shared_bytes.copy()
     if problem.mode == "none":
-        play_none(problem.n_devices, *graph, *placement, problem.delay_s, *times)
+        play_none(problem.n_devices, graph, placement, problem.delay_s, times)
         n_events = n + int((~problem.edge_is_local).sum())
     else:
-        is_fifo = problem.mode == "fifo"
-        released = np.argsort(problem.release_s, kind="stable").astype(np.int64)
-        everything = (*graph, released, *placement, *_flows(problem), *times, remaining)
-        n_events = play_shared(problem.n_devices, is_fifo, *everything)
+        n_events = play_shared(problem.n_devices, problem.mode == "fifo", graph, placement, _flows(problem), times, remaining)
     for task in np.flatnonzero(~np.isfinite(end_s))[:1]:
         raise SimulationError(f"{problem.task_label(task)} never ends: its time is beyond what a float holds; check costs and bandwidths")
     return Playback(

@@ -94,16 +94,25 @@ def cache_dir(folder: Path = _HERE) -> Path:
 
 
 def inlined(function: Function) -> Function:
-    """As `kernel`, for a part of kernels: compiled into each that calls it, so that a call costs nothing however much it takes."""
-    return kernel(function, forceinline=True)
+    """As `kernel`, for a part of kernels: compiled into each that calls it."""
+    return _compiled(function, forceinline=True)
 
 
-def kernel(function: Function, *, forceinline: bool = False) -> Function:
+def part(function: Function) -> Function:
+    """As `inlined`, for one that allocates no array: without counting references to those it is handed, so that many cost nothing."""
+    return _compiled(function, forceinline=True, _nrt=False)
+
+
+def kernel(function: Function) -> Function:
     """Compile with numba: cached on disk, no fastmath, Python's error model."""
+    return _compiled(function)
+
+
+def _compiled(function: Function, **options: bool) -> Function:
     folder = Path(function.__code__.co_filename).parent
     before, config.CACHE_DIR = config.CACHE_DIR, str(cache_dir(folder))
     try:  # numba looks at its setting here and never again; other packages' functions keep their own folder
-        return cast("Function", numba.njit(cache=True, fastmath=False, forceinline=forceinline)(function))
+        return cast("Function", numba.njit(cache=True, fastmath=False, **options)(function))
     finally:
         config.CACHE_DIR = before
 

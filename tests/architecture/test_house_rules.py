@@ -17,15 +17,11 @@ def functions(path):
             yield node
 
 
-# The event loops: split into a function for each phase they take half as long again (docs/design.md).
-LONG = {"play_none", "play_shared"}
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_has_one_subject_and_a_function_fits_a_screen(path):
     assert len(path.read_text().splitlines()) <= 500
     long = [f"{node.name}: {node.end_lineno - node.lineno + 1}" for node in functions(path) if node.end_lineno - node.lineno + 1 > 60]
-    assert not [text for text in long if text.partition(":")[0] not in LONG]
+    assert not long
 
 
 def test_functions_are_short_in_the_median():

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.engine import semantics
-from hw_models.kernels._jit import inlined, kernel
+from hw_models.kernels._jit import kernel, part
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-advance: Callable[..., None] = inlined(semantics.advance)
+advance: Callable[..., None] = part(semantics.advance)
 water_fill: Callable[..., None] = kernel(semantics.water_fill)
 next_finish_s: Callable[..., float] = kernel(semantics.next_finish_s)
 
@@ -25,7 +25,7 @@ _ROUNDS_AWAY = 4e-16
 _TINY_S = 1e-300
 
 
-@inlined
+@part
 def finish(active: Ints, n_active: int, remaining: Floats, size: Floats, rate: Floats, now_s: float, elapsed_s: float, done: Ints) -> int:
     """Do `advance` and `take_done` in one pass: move flows that are done to `done`; returns how many of `active` are left."""
     n_kept = 0
@@ -44,7 +44,7 @@ def finish(active: Ints, n_active: int, remaining: Floats, size: Floats, rate: F
     return n_kept
 
 
-@inlined
+@part
 def insert(active: Ints, n_active: int, cap: Floats, arrived: Ints, n_arrived: int) -> int:
     """Insert flows in (cap, id) order; returns how many are active now."""
     for k in range(n_arrived):
@@ -58,7 +58,7 @@ def insert(active: Ints, n_active: int, cap: Floats, arrived: Ints, n_arrived: i
     return n_active
 
 
-@inlined
+@part
 def share_one(active: Ints, n_active: int, cap: Floats, capacity: float, rate: Floats, remaining: Floats) -> float:
     """Fill one resource that all flows load: caps while they are below an equal share, then that share for all the rest.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hw_models.kernels._jit import inlined
+from hw_models.kernels._jit import part
 
 
-@inlined
+@part
 def segments(device: NDArray[np.int64], first: NDArray[np.int64]) -> None:
     """Give each device d the part first[d]:first[d + 1] of one array, as long as its number of tasks."""
     first[:] = 0
@@ -18,7 +18,7 @@ def segments(device: NDArray[np.int64], first: NDArray[np.int64]) -> None:
         first[d + 1] += first[d]
 
 
-@inlined
+@part
 def put_time(time_s: NDArray[np.float64], what: NDArray[np.int64], head: int, tail: int, when_s: float, item: int) -> int:
     """Insert an expiry into the ascending list `time_s[head:tail]`; returns its new tail.
 
@@ -32,7 +32,7 @@ def put_time(time_s: NDArray[np.float64], what: NDArray[np.int64], head: int, ta
     return tail + 1
 
 
-@inlined
+@part
 def queue_edge(request_s: NDArray[np.float64], queue: NDArray[np.int64], head: int, tail: int, now_s: float, edge: int) -> int:
     """Queue up for the bus by (request time, edge index); requests come in the order of time. Returns the new tail."""
     place = tail
@@ -43,7 +43,7 @@ def queue_edge(request_s: NDArray[np.float64], queue: NDArray[np.int64], head: i
     return tail + 1
 
 
-@inlined
+@part
 def push_ready(heap: NDArray[np.int64], first: int, n: int, priority: NDArray[np.float64], task: int) -> int:
     """Add a task to the heap `heap[first:first + n]`, largest priority first, ties lowest id; returns its new size."""
     place = n
@@ -58,7 +58,7 @@ def push_ready(heap: NDArray[np.int64], first: int, n: int, priority: NDArray[np
     return n + 1
 
 
-@inlined
+@part
 def pop_ready(heap: NDArray[np.int64], first: int, n: int, priority: NDArray[np.float64]) -> int:
     """Take the first task off the heap; returns its new size. The caller has read entry 0 before."""
     n -= 1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.engine.kernels.loop import play_none, play_shared
-from hw_models.kernels._jit import inlined, kernel
+from hw_models.kernels._jit import inlined, kernel, part
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -115,7 +115,7 @@ def place_tasks(ints: Ints, tables: Packed, device: Ints, cost_s: Floats, flow_b
         cost_s[task] = tables.fixed_s[task * m + d] + (body_s if body_s > longest_s else longest_s)
 
 
-@inlined
+@part
 def _edge_delays(ints: Ints, tables: Packed, device: Ints, is_local: NDArray[np.bool_], delay_s: Floats) -> None:
     """Let each edge between devices take latency + bytes/cap, all of it a delay."""
     n, m = ints[0], ints[1]
@@ -143,7 +143,7 @@ def _resources(ints: Ints, tables: Packed) -> tuple[Ints, Floats]:
     return index, capacity[:n_found]
 
 
-@inlined
+@part
 def _sharing(
     ints: Ints,
     tables: Packed,
@@ -202,10 +202,11 @@ def simulate(ints: Ints, floats: Floats, device: Ints, priority: Floats, out: Fl
     start_s, end_s, edge_start_s, edge_end_s = out[:n], out[n : 2 * n], out[2 * n : 2 * n + e], out[2 * n + e : 2 * n + 2 * e]
     remaining, delay_s, is_local, busiest = out[2 * n + 2 * e :], np.empty(n + e), np.empty(e, np.bool_), np.empty(n, np.int64)
     place_tasks(ints, tables, device, delay_s, remaining, busiest)
-    graph = (tables.succ_first, tables.succ_edge, tables.edge_dst, tables.n_inputs, tables.release_s)
+    graph = (tables.succ_first, tables.succ_edge, tables.edge_dst, tables.n_inputs, tables.release_s, tables.released)
+    placement, times = (device, priority), (start_s, end_s, edge_start_s, edge_end_s)
     if ints[4] == 0:
         _edge_delays(ints, tables, device, is_local, delay_s)
-        return play_none(m, *graph, device, priority, delay_s, start_s, end_s, edge_start_s, edge_end_s)
+        return play_none(m, graph, placement, delay_s, times)
     end_s[:] = np.inf
     first, resource, cap = np.empty(n + e + 1, np.int64), np.empty(2 * (n + e), np.int64), np.empty(n + e)
     index, capacity = _resources(ints, tables)
@@ -214,9 +215,8 @@ def simulate(ints: Ints, floats: Floats, device: Ints, priority: Floats, out: Fl
         remaining[:] = 0.0
     else:
         _sharing(ints, tables, device, busiest, index, is_local, delay_s, remaining, cap, first, resource)
-    times = (start_s, end_s, edge_start_s, edge_end_s, remaining)
-    flows = (device, priority, is_local, delay_s, remaining.copy(), cap, first, resource, capacity)
-    play_shared(m, ints[4] == 1, *graph, tables.released, *flows, *times)  # type: ignore[arg-type]  # mypy takes an element of an array for an array
+    flows = (is_local, delay_s, remaining.copy(), cap, first, resource, capacity)
+    play_shared(m, bool(ints[4] == 1), graph, placement, flows, times, remaining)
     return end_s.max() if n > 0 else 0.0
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hw_models.kernels import _jit
@@ -112,6 +113,23 @@ def test_a_folder_that_another_uses_is_part_of_its_key_and_unrelated_ones_are_no
 
 def test_every_folder_of_kernels_has_a_key_of_its_own(tmp_path):
     assert len(_jit.source_hash()) == len(_jit.source_hash(tmp_path)) == 16
+
+
+def test_a_part_writes_into_the_arrays_it_is_handed_and_leaves_them_alive():
+    @_jit.part
+    def add(values, place: int, x: float) -> float:
+        values[place] += x
+        return values[place]
+
+    @_jit.kernel
+    def sums(n: int):
+        made = np.zeros(n)
+        for place in range(n):
+            add(made[place:], 0, float(place))
+        return made
+
+    for _ in range(100):  # a count of references that is off by one frees what is still read
+        assert sums(50).tolist() == [float(place) for place in range(50)]
 
 
 def test_a_part_that_is_inlined_computes_what_it_would_alone():
