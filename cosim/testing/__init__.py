@@ -12,6 +12,16 @@ from cosim.testing.chips import check_chip, check_run, tiny_network
 from cosim.testing.devices import check_device, sample_ops
 from cosim.testing.memories import check_memory
 from cosim.testing.networks import check_workload
-from cosim.testing.policies import check_policy
+from cosim.testing.policies import check_policy, small_instance
 
-__all__ = ["check_chip", "check_device", "check_memory", "check_policy", "check_run", "check_workload", "sample_ops", "tiny_network"]
+__all__ = [
+    "check_chip",
+    "check_device",
+    "check_memory",
+    "check_policy",
+    "check_run",
+    "check_workload",
+    "sample_ops",
+    "small_instance",
+    "tiny_network",
+]

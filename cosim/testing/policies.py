@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,34 @@ from cosim.scheduling.checker import check_plan
 from cosim.scheduling.fixed import placed_problem
 from cosim.testing.judge import Judge
 from workloads.errors import ScheduleError
+
+_DEVICES = ("cpu", "gpu", "npu", "cim", "dsp")
+
+
+def small_instance(
+    cost_s: Sequence[Sequence[float]],
+    /,
+    edges: Sequence[tuple[int, int, float]] = (),
+    bandwidth: float = 1.0,
+    latency: float = 0.0,
+    **changes: Any,
+) -> Instance:
+    """Return an instance written by hand: cost_s[task][device], edges (src, dst, bytes), one bandwidth and latency between all devices.
+
+    Tasks are called t0, t1, ..., devices cpu, gpu, npu, cim, dsp, d5, ...; `changes` replace any field of the instance.
+    """
+    n, m = np.shape(cost_s)
+    values = {
+        "task_names": tuple(f"t{i}" for i in range(n)),
+        "device_names": (*_DEVICES, *(f"d{i}" for i in range(len(_DEVICES), m)))[:m],
+        "cost_s": cost_s,
+        "edge_src": [edge[0] for edge in edges],
+        "edge_dst": [edge[1] for edge in edges],
+        "edge_bytes": [edge[2] for edge in edges],
+        "bandwidth_bytes_per_s": np.full((m, m), bandwidth),
+        "latency_s": np.full((m, m), latency),
+    }
+    return Instance(**(values | changes))
 
 
 def check_policy(policy: Policy, device_names: tuple[str, ...] = ("cpu", "gpu", "npu")) -> None:

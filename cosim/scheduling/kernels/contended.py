@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cosim.engine.kernels.simulate import simulate
-from cosim.scheduling.kernels.decode import DEVICE, ORDER, backward, below, forward
+from cosim.scheduling.kernels.decode import DEVICE, ORDER, backward, forward
 from cosim.scheduling.kernels.search import (
     BEST,
     ENERGY,
@@ -25,13 +25,13 @@ from cosim.scheduling.kernels.search import (
     OLD,
     PLAYED,
     POWER_W,
-    ROUNDING,
     TASK,
     TO,
     VALUE,
     WEIGHT,
     change_of,
     count,
+    drawn_rise,
     keep_best,
     propose,
     put_back,
@@ -122,7 +122,7 @@ def anneal_played(
         now[PLAYED] = play(tasks, engine, engine_s, priority, out)
         count(tasks, price, now)
         value = value_of(goal, now[PLAYED], now[ENERGY])
-        rise = -temperature * math.log((below(move, 1 << 24) + 0.5) / (1 << 24)) + ROUNDING
+        rise = drawn_rise(move, temperature)
         if value <= (now[VALUE] * (1.0 + rise) if goal[WEIGHT] == 0.0 else now[VALUE] + rise):
             now[VALUE] = value
             backward(graph, cost_s, transfer_s, tasks, times, rows, move[HI])

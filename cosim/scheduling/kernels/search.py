@@ -295,6 +295,12 @@ def shift(tasks: Ints, old: int, new: int) -> None:
 
 
 @inlined
+def drawn_rise(move: Ints, temperature: float) -> float:
+    """Draw how far the logarithm of the value may rise for a move to be accepted: -temperature ln(u), u uniform in (0, 1)."""
+    return -temperature * math.log((below(move, 1 << 24) + 0.5) / (1 << 24)) + ROUNDING
+
+
+@inlined
 def keep_best(tasks: Ints, now: Floats) -> None:
     """Note the schedule as the best if it is."""
     if now[VALUE] < now[BEST]:
@@ -331,7 +337,7 @@ def anneal(
         if not propose(graph, cost_s, tasks, times, able, knobs, move, now):
             continue
         tasks[DEVICE, move[TASK]] = move[TO]
-        rise = -temperature * math.log((below(move, 1 << 24) + 0.5) / (1 << 24)) + ROUNDING
+        rise = drawn_rise(move, temperature)
         limit_s = now[MAKESPAN] * (1.0 + rise) if plain else limit_of(tasks, price, goal, move, now, rise)
         if through(graph, cost_s, transfer_s, tasks, times, rows, move, limit_s) > limit_s:
             put_back(tasks, move)

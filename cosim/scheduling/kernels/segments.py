@@ -14,7 +14,19 @@ import numpy as np
 
 from cosim.scheduling.kernels.contended import play
 from cosim.scheduling.kernels.decode import BLOCK, DEVICE, ORDER, ORIGIN, PLACE, PRED, PRED_FIRST, SUCC, SUCC_FIRST, below
-from cosim.scheduling.kernels.search import ENERGY, LOSS, MAX_LOSS, PLAYED, ROUNDING, VALUE, WEIGHT, count, keep_best, shift, value_of
+from cosim.scheduling.kernels.search import (
+    ENERGY,
+    LOSS,
+    MAX_LOSS,
+    PLAYED,
+    VALUE,
+    WEIGHT,
+    count,
+    drawn_rise,
+    keep_best,
+    shift,
+    value_of,
+)
 from hw_models.kernels._jit import inlined, kernel
 
 if TYPE_CHECKING:
@@ -116,7 +128,7 @@ def anneal_segments(
             n_played += 1
             now[PLAYED] = play(tasks, engine, engine_s, priority, out)
             value = value_of(goal, now[PLAYED], now[ENERGY])
-            rise = -temperature * math.log((below(move, 1 << 24) + 0.5) / (1 << 24)) + ROUNDING
+            rise = drawn_rise(move, temperature)
             is_taken = bool(value <= (now[VALUE] * (1.0 + rise) if goal[WEIGHT] == 0.0 else now[VALUE] + rise))
         if is_taken:
             now[VALUE] = value

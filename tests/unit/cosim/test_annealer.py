@@ -12,31 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosim.scheduling.annealer import KNOBS, MOVES_PER_S, SHORT_S, Annealer, Budget, decode
-from cosim.scheduling.base import Instance, Plan, make_policy
+from cosim.scheduling.base import Plan, make_policy
 from cosim.scheduling.fixed import instance_tables
 from cosim.scheduling.instance import Goal
 from cosim.scheduling.kernels import contended
 from cosim.scheduling.kernels import decode as layout
 from cosim.scheduling.kernels import search as kernels
 from cosim.scheduling.objective import values_of
+from cosim.testing import small_instance as instance
 
 COMPILED = not numba.config.DISABLE_JIT
-
-
-def instance(cost, edges=(), bandwidth=1.0, latency=0.0, **changes):
-    """`cost[task][device]`; `edges` are (src, dst, bytes); one bandwidth and latency between all devices."""
-    n, m = np.array(cost).shape
-    values = {
-        "task_names": tuple(f"t{i}" for i in range(n)),
-        "device_names": tuple(f"d{i}" for i in range(m)),
-        "cost_s": cost,
-        "edge_src": [edge[0] for edge in edges],
-        "edge_dst": [edge[1] for edge in edges],
-        "edge_bytes": [edge[2] for edge in edges],
-        "bandwidth_bytes_per_s": np.full((m, m), bandwidth),
-        "latency_s": np.full((m, m), latency),
-    }
-    return Instance(**(values | changes))
 
 
 def random_instance(seed, n=25, m=3):

@@ -13,27 +13,12 @@ from hypothesis import strategies as st
 
 from cosim.scheduling.base import make_policy
 from cosim.scheduling.bounds import chain_bound_s, lower_bound_s
-from cosim.scheduling.instance import Instance
 from cosim.scheduling.instance_file import read_instance
+from cosim.testing import small_instance as instance
 from cosim.validation.contention import DATA
 
 NO = np.inf
 EXPECTED = json.loads((DATA / "expected.json").read_text())
-
-
-def instance(cost, edges=(), bandwidth=1.0, latency=0.0):
-    """`cost[task][device]`; `edges` are (src, dst, bytes)."""
-    n, m = np.array(cost).shape
-    return Instance(
-        task_names=tuple(f"t{i}" for i in range(n)),
-        device_names=tuple(f"d{p}" for p in range(m)),
-        cost_s=cost,
-        edge_src=np.array([edge[0] for edge in edges], np.int64),
-        edge_dst=np.array([edge[1] for edge in edges], np.int64),
-        edge_bytes=np.array([edge[2] for edge in edges], np.float64),
-        bandwidth_bytes_per_s=np.full((m, m), bandwidth),
-        latency_s=np.full((m, m), latency),
-    )
 
 
 def drawn(seed, n, m):

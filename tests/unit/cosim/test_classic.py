@@ -13,30 +13,15 @@ from cosim.engine import compiled
 from cosim.scheduling.base import make_policy
 from cosim.scheduling.checker import check_plan
 from cosim.scheduling.classic import MEMBERS
-from cosim.scheduling.instance import Goal, Instance
+from cosim.scheduling.instance import Goal
 from cosim.scheduling.kernels import classic as kernels
 from cosim.scheduling.kernels import timeline
 from cosim.scheduling.kernels.ranks import downward_rank, heads_and_tails, optimistic_cost, ready_order, upward_rank
+from cosim.testing import small_instance as instance
 from workloads.errors import ScheduleError
 
 NO = np.inf
 RNG = np.random.default_rng(0)
-
-
-def instance(cost, edges=(), bandwidth=1.0, latency=0.0, **changes):
-    """`cost[task][device]`; `edges` are (src, dst, bytes); one bandwidth and latency between all devices."""
-    n, m = np.array(cost).shape
-    values = {
-        "task_names": tuple(f"t{i}" for i in range(n)),
-        "device_names": ("cpu", "gpu", "npu", "cim", "dsp")[:m],
-        "cost_s": cost,
-        "edge_src": [edge[0] for edge in edges],
-        "edge_dst": [edge[1] for edge in edges],
-        "edge_bytes": [edge[2] for edge in edges],
-        "bandwidth_bytes_per_s": np.full((m, m), bandwidth),
-        "latency_s": np.full((m, m), latency),
-    }
-    return Instance(**(values | changes))
 
 
 def drawn(seed, n, m, whole=True):

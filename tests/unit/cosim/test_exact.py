@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 import cosim
-from cosim.scheduling.base import Instance, make_policy
+from cosim.scheduling.base import make_policy
 from cosim.scheduling.checker import check_plan
 from cosim.scheduling.exact import UNITS, _alike, _sorted_by_load, _spread, _Times
 from cosim.scheduling.fixed import instance_tables
 from cosim.scheduling.instance import Goal
 from cosim.scheduling.instance_file import read_instance
 from cosim.scheduling.objective import loss_of
+from cosim.testing import small_instance as instance
 from workloads.errors import ScheduleError
 
 GOLDEN = Path(cosim.__file__).parent / "validation" / "data" / "scheduling_golden" / "instances"
@@ -29,22 +30,6 @@ def solve(instance):
     plan = make_policy("exact").plan(instance, np.random.default_rng(0))
     check_plan(instance, plan)
     return plan
-
-
-def instance(cost, edges=(), bandwidth=1.0, latency=0.0, **changes):
-    """`cost[task][device]`; `edges` are (src, dst, bytes); one bandwidth and latency between all devices."""
-    n, m = np.array(cost).shape
-    values = {
-        "task_names": tuple(f"t{i}" for i in range(n)),
-        "device_names": tuple(f"d{i}" for i in range(m)),
-        "cost_s": cost,
-        "edge_src": [edge[0] for edge in edges],
-        "edge_dst": [edge[1] for edge in edges],
-        "edge_bytes": [edge[2] for edge in edges],
-        "bandwidth_bytes_per_s": np.full((m, m), bandwidth),
-        "latency_s": np.full((m, m), latency),
-    }
-    return Instance(**(values | changes))
 
 
 def least_s(given):

@@ -7,29 +7,14 @@ import pytest
 
 from cosim.plan import PlannedOp, Schedule, load_schedule, save_schedule
 from cosim.scheduling import base
-from cosim.scheduling.base import Instance, Plan, Policy, make_policy, plan_from_schedule, policy, policy_classes
+from cosim.scheduling.base import Plan, Policy, make_policy, plan_from_schedule, policy, policy_classes
 from cosim.scheduling.kernels.ranks import ready_order, upward_rank
 from cosim.scheduling.single import append_in_order
+from cosim.testing import small_instance as instance
 from workloads.errors import ScheduleError
 
 NO = np.inf
 RNG = np.random.default_rng(0)
-
-
-def instance(cost, edges=(), bandwidth=1.0, latency=0.0, **changes):
-    """`cost[task][device]`; `edges` are (src, dst, bytes); one bandwidth and latency between all devices."""
-    n, m = np.array(cost).shape
-    values = {
-        "task_names": tuple(f"t{i}" for i in range(n)),
-        "device_names": ("cpu", "gpu", "npu", "cim")[:m],
-        "cost_s": cost,
-        "edge_src": [edge[0] for edge in edges],
-        "edge_dst": [edge[1] for edge in edges],
-        "edge_bytes": [edge[2] for edge in edges],
-        "bandwidth_bytes_per_s": np.full((m, m), bandwidth),
-        "latency_s": np.full((m, m), latency),
-    }
-    return Instance(**(values | changes))
 
 
 def run(name, given):
