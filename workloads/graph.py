@@ -129,7 +129,8 @@ class Workload:
     """A directed acyclic graph of ops in topological order.
 
     `n_params` counts trainable values (batch-norm scale and shift included, running statistics not);
-    `dims` are the values chosen for named dimensions; `notes` say what was assumed while reading.
+    `dims` are the values chosen for named dimensions; `notes` say what was assumed while reading; `own_bits` says that bits were chosen
+    tensor by tensor, and stay.
     """
 
     name: str
@@ -143,6 +144,7 @@ class Workload:
     dims: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     source: str = ""
+    own_bits: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a graph with unknown tensors, two producers of one tensor, or ops out of order."""
@@ -192,10 +194,12 @@ class Workload:
         )
 
     def with_bits(self, weight_bits: int, activation_bits: int) -> Workload:
-        """Return the same graph at other precisions; index tensors keep their bits."""
+        """Return the same graph at other precisions; index tensors, and all where bits are its own, keep theirs."""
         for what, bits in (("weight bits", weight_bits), ("activation bits", activation_bits)):
             if not 1 <= bits <= 32:
                 raise WorkloadError(f"{what}: {bits} is out of range; choose 1 to 32")
+        if self.own_bits:
+            return self
         new_bits = {TensorKind.WEIGHT: weight_bits, TensorKind.INDEX: None}
         tensors = {
             name: tensor if tensor.kind is TensorKind.INDEX else replace(tensor, bits=new_bits.get(tensor.kind) or activation_bits)

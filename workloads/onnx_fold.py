@@ -62,7 +62,7 @@ def evaluate(node: Any, inputs: Sequence[Array | None], opset: int) -> list[Arra
             if rule is not None:
                 results = rule(node, inputs)
             elif _is_tiny(inputs):
-                results = _reference(node, inputs, opset)
+                results = run_node(node, inputs, opset)
             else:
                 return None
     except Exception:
@@ -98,8 +98,8 @@ def _is_tiny(inputs: Sequence[Array | None]) -> bool:
     return all(x is None or (x.size <= 64 and x.dtype.kind in "iub") for x in inputs)
 
 
-def _reference(node: Any, inputs: Sequence[Array | None], opset: int) -> list[Array]:
-    """Run one node with ONNX's reference evaluator."""
+def run_node(node: Any, inputs: Sequence[Array | None], opset: int) -> list[Array]:
+    """Run one node with ONNX's reference evaluator; None is an input that is left out."""
     from onnx.reference import ReferenceEvaluator  # noqa: PLC0415  (costs more than most networks take to read)
 
     feeds = {name: x for name, x in zip(node.input, inputs, strict=False) if x is not None}

@@ -13,7 +13,7 @@ from workloads.onnx_flow import Flow
 from workloads.onnx_fuse import merge_layers
 from workloads.onnx_lower import Lowering
 from workloads.onnx_patterns import merge_patterns
-from workloads.onnx_read import Source, damage_reported, read_onnx
+from workloads.onnx_read import Source, damage_reported, parse_onnx, read_onnx
 from workloads.onnx_walk import Walk
 
 
@@ -33,6 +33,11 @@ def load_onnx(path: Path, dims: Mapping[str, int]) -> Workload:
     not in the model, or when the graph cannot run at the extents asked for.
     """
     return _load(read_onnx(Path(path)), dims)
+
+
+def load_onnx_bytes(name: str, data: bytes, dims: Mapping[str, int]) -> Workload:
+    """Read a network from the bytes of a model under a name; else as `load_onnx`."""
+    return _load(parse_onnx(Path(f"{name}.onnx"), data), dims)
 
 
 def load_onnx_at(path: Path, shapes: Mapping[str, Sequence[int]]) -> Workload:

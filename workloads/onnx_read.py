@@ -51,7 +51,11 @@ def read_onnx(path: Path) -> Source:
     Raises WorkloadError when the file is missing, truncated or no ONNX, when external data would be
     read from outside the model's folder, or when edges dangle or form a cycle.
     """
-    data = _read_bytes(path)
+    return parse_onnx(path, _read_bytes(path))
+
+
+def parse_onnx(path: Path, data: bytes) -> Source:
+    """Read a model from its bytes; `path` is what messages and the result call it. Raises WorkloadError as `read_onnx` does."""
     with damage_reported(path):
         model = _parse(path, data)
         _check_external(path, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,7 @@ class OpTable:
     `kind` is an `OpKind`; groups, m, k, n describe the grouped GEMM (0 where there is none);
     `dynamic` is 1 when operand B is an activation, counted then in `weight_elements` with
     `weight_bits` equal to `activation_bits`; element counts are unique elements, read or written once.
+    `output_bits` is the width of what is written, where it is not that of what is read (None: the same everywhere).
     `row_of_op[n_ops]` gives the row of each op of the workload, `n_repeats` how often a row occurs.
     """
 
@@ -57,6 +59,7 @@ class OpTable:
     activation_bits: Ints
     row_of_op: Ints
     n_repeats: Ints
+    output_bits: Ints | None = None
 
     def __len__(self) -> int:
         """Return the number of distinct signatures."""
@@ -80,7 +83,8 @@ class OpTable:
     @property
     def output_bytes(self) -> Ints:
         """Bytes written by each row, packed."""
-        return -(-self.output_elements * self.activation_bits // 8)
+        bits = self.activation_bits if self.output_bits is None else self.output_bits
+        return -(-self.output_elements * bits // 8)
 
     @classmethod
     def from_workload(cls, workload: Workload) -> OpTable:
@@ -92,14 +96,15 @@ class OpTable:
         row_of_op = [rows.setdefault(_signature(op, workload), len(rows)) for op in workload.ops]
         if any(max(*row, row[1] * row[2] * row[3] * row[4]) >= _LIMIT for row in rows):
             raise WorkloadError(f"{workload.name}: an op has more than {_LIMIT} elements or MACs; choose a smaller batch or size")
-        table = np.array(list(rows), dtype=np.int64).reshape(len(rows), len(COLUMNS))
+        table = np.array(list(rows), dtype=np.int64).reshape(len(rows), len(COLUMNS) + 1)
         columns = {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(COLUMNS)}
         index = np.array(row_of_op, dtype=np.int64)
-        return cls(**columns, row_of_op=index, n_repeats=np.bincount(index, minlength=len(rows)).astype(np.int64))
+        n_repeats = np.bincount(index, minlength=len(rows)).astype(np.int64)
+        return cls(**columns, row_of_op=index, n_repeats=n_repeats, output_bits=np.ascontiguousarray(table[:, -1]))
 
 
 def _signature(op: Op, workload: Workload) -> tuple[int, ...]:
-    """Return the numbers in the order of COLUMNS: all that a device may know of an op."""
+    """Return the numbers in the order of COLUMNS, and the width of what is written: all that a device may know of an op."""
     tensors = workload.tensors
     gemm = op.gemm
     dynamic = bool(gemm and gemm.dynamic)
@@ -125,6 +130,7 @@ def _signature(op: Op, workload: Workload) -> tuple[int, ...]:
         sum(tensors[name].n_elements for name in op.outputs),
         weight_bits,
         activation_bits,
+        _data_bits(op.outputs, workload) or activation_bits,
     )
 
 
@@ -138,12 +144,14 @@ def _elements_read(op: Op, inputs: list[Tensor], workload: Workload) -> int:
 
 
 def _activation_bits(op: Op, workload: Workload) -> int:
-    """Return the width of the op's data: its first output that is not an index."""
-    for name in (*op.outputs, *op.inputs):
-        tensor = workload.tensors[name]
-        if tensor.kind is not TensorKind.INDEX:
-            return tensor.bits
-    return workload.tensors[op.outputs[0]].bits
+    """Return the width of what an op computes with: of a product its first operand, else its first output that is not an index."""
+    names = (*op.inputs[:1], *op.outputs) if op.gemm is not None else (*op.outputs, *op.inputs)
+    return _data_bits(names, workload) or workload.tensors[op.outputs[0]].bits
+
+
+def _data_bits(names: Iterable[str], workload: Workload) -> int | None:
+    """Return the width of the first tensor that is not an index, None where all are."""
+    return next((tensor.bits for name in names if (tensor := workload.tensors[name]).kind is not TensorKind.INDEX), None)
 
 
 def is_matmul(table: OpTable) -> NDArray[np.bool_]:

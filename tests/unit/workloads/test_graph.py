@@ -101,3 +101,10 @@ def test_ops_are_iterated_in_order_and_counted_by_type():
 def test_macs_of_a_network_are_the_sum_over_its_ops():
     net = graph(op("f", "x", "a", gemm=Gemm(1, 2, 3, 4)), op("g", "a", "b", gemm=Gemm(2, 1, 1, 1)))
     assert net.n_macs == 26
+
+
+def test_bits_of_its_own_stay():
+    plain = graph(op("a", ["x"], ["a"]))
+    assert plain.with_bits(2, 3).tensors["a"].bits == 3
+    kept = graph(op("a", ["x"], ["a"]), own_bits=True)
+    assert kept.with_bits(2, 3).tensors["a"].bits == 8

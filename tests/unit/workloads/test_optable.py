@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -131,3 +133,14 @@ def test_a_lookup_of_activations_reads_rows_and_their_addresses():
     x, ids = build.input("x", 1000, 64), build.input("ids", 8, kind=TensorKind.INDEX)
     table = OpTable.from_workload(build.build(build.move("Gather", (x, ids), (8, 64))))
     assert table.input_elements.tolist() == [8 * 64 + 8]
+
+
+def test_a_product_reads_at_the_bits_of_its_input_and_writes_at_those_of_its_output():
+    net = two_layers().with_bits(2, 3)
+    middle = net.ops[1]
+    tensors = {**net.tensors, middle.outputs[0]: replace(net.tensors[middle.outputs[0]], bits=5)}
+    table = OpTable.from_workload(replace(net, tensors=tensors, own_bits=True))
+    row = table.row_of_op[1]
+    assert table.activation_bits[row] == 3
+    assert (table.input_bytes[row], table.output_bytes[row]) == (6, 10)  # 16 elements
+    assert len(table) == 3  # no op is like another any more

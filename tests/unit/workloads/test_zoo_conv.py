@@ -38,6 +38,13 @@ def test_lenet5_counts_are_those_of_28x28_padded_by_two():
     assert by_32.n_macs == 784 * 6 * 25 + 100 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10
 
 
+def test_cnn_small_counts_follow_its_layers():
+    net = load_workload("cnn_small")
+    assert net.n_macs == 784 * 8 * 25 + 196 * 16 * 200 + 784 * 64 + 64 * 10
+    assert net.n_params == 208 + 3216 + 50240 + 650 == 54_314
+    assert [op.fused for op in net if op.gemm] == [("Relu",)] * 3 + [()]
+
+
 def test_lenet5_1998_layers_are_those_of_the_paper():
     """Section II.B: C1 156, S2 12, C3 1516, S4 32, C5 48120, F6 10164 trainable values; C3 has 60 map-to-map links."""
     net = load_workload("lenet5_1998")
