@@ -139,7 +139,7 @@ def mvm_of(spec: CimMacroSpec, weight_bits: int, activation_bits: int) -> Mvm:
     return Mvm(
         k=max(1, spec.n_rows_active // spec.row_devices),
         n=max(1, spec.cols // columns),
-        slices=1 if spec.domain == "digital" else readouts,
+        slices=1 if spec.domain == "digital" else readouts * spec.slice_reads,
         passes=-(-activation_bits // spec.input_bits_per_pass) * spec.input_phases,
         weight_bits=weight_bits,
         activation_bits=activation_bits,

@@ -107,13 +107,14 @@ class _Data:
     weights: Histogram | None
 
 
-_OF_SPEC = ("rows", "cols", "rows_active", "domain", "bits_per_cell", "encoding", "input_bits_per_pass", "n_adcs", "input_density")
+_OF_SPEC = ("rows", "cols", "rows_active", "domain", "bits_per_cell", "encoding", "subtraction")
+_OF_DATA = ("input_bits_per_pass", "n_adcs", "input_density")
 _OF_CELL = ("r_lrs_ohm", "r_hrs_ohm", "wire_ohm", "noise", "programming_sigma", "read_sigma", "stuck_on", "stuck_off")
 _OF_ADC = ("n_bits", "range", "noise_lsb", "offset_lsb", "gain_sigma")
 
 
 def _facts(spec: CimMacroSpec) -> tuple[object, ...]:
-    own = [getattr(spec, name) for name in _OF_SPEC] + [getattr(spec.cell, name) for name in _OF_CELL]
+    own = [getattr(spec, name) for name in _OF_SPEC + _OF_DATA] + [getattr(spec.cell, name) for name in _OF_CELL]
     return (*own, *((getattr(spec.adc, name) for name in _OF_ADC) if spec.adc else ()))
 
 

@@ -7,7 +7,7 @@ bits sigma is at least 0.75 steps, so that not all values round to 0. Values are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -32,8 +32,9 @@ class Digits:
     """Moments of the digits of a number: `units` [n] what 1 of each counts, `powers` [4, n] means of powers 1 to 4, `product` [n, n] of
     pairs, `top` the largest.
 
-    A signed number has the sign of the number in every digit. `total`, `total_square` are moments of the number that digits make up,
-    `device_shares` [n, top + 1] how often one of its `n_devices` devices holds each level.
+    A signed number has the sign of the number in every digit, or is cut into digits of its positive and of its negative part, these of
+    units below 0. `total`, `total_square` are moments of the number that digits make up, `device_shares` [n, top + 1] how often one of its
+    `n_devices` devices holds each level.
     """
 
     units: Floats
@@ -121,6 +122,10 @@ def weight_digits(spec: CimMacroSpec, weights: Histogram, weight_bits: int) -> D
     bits = max(1, weight_bits - 1)
     _check("weights", weights, 1 - 2**bits, 2**bits - 1)
     levels = _cut(np.abs(weights.values), -(-bits // spec.bits_per_cell), spec.bits_per_cell)
+    if spec.slice_reads > 1:
+        pairs = np.stack([levels * (weights.values > 0), levels * (weights.values < 0)], axis=1).reshape(-1, weights.values.size)
+        digits = _moments(pairs, weights.probabilities, weights.values, spec.bits_per_cell, False, 1)
+        return replace(digits, units=np.multiply.outer(digits.units[: len(levels)], [1.0, -1.0]).ravel())
     n_devices = spec.row_devices * spec.col_devices
     return _moments(levels * np.sign(weights.values), weights.probabilities, weights.values, spec.bits_per_cell, True, n_devices)
 

@@ -262,7 +262,7 @@ class _Noise:
         """None where there is nothing to draw."""
         if rng is None or spec.domain == "digital":
             return None
-        cell_std = spec.cell.read_sigma * (2**spec.bits_per_cell - 1) * (spec.row_devices * spec.col_devices) ** 0.5
+        cell_std = spec.cell.read_sigma * (2**spec.bits_per_cell - 1) * (spec.row_devices * spec.read_columns) ** 0.5
         converter_lsb = spec.adc.noise_lsb if spec.adc and converts else 0.0
         return _Noise(rng, cell_std) if cell_std > 0 or converter_lsb > 0 else None
 

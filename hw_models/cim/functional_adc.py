@@ -58,7 +58,7 @@ def largest_sum(spec: CimMacroSpec) -> int:
 def fixed_range(spec: CimMacroSpec, n_bits: int, kind: str, n_slices: int) -> AdcRange:
     """The `full` or `granular` range, the same for all slices."""
     most = float(largest_sum(spec)) if kind == "full" else 1.0
-    if not spec.sign_bits:
+    if not spec.has_signed_sums:
         zero, step = 0.0, most / (2**n_bits - 1) if kind == "full" else 1.0
     elif n_bits == 1:
         zero, step = -most, 2 * most

@@ -89,7 +89,7 @@ def seen_levels(spec: CimMacroSpec, devices: list[Levels], how: IrDrop) -> list[
 
 def _arrays(spec: CimMacroSpec, n_inputs: int, n_columns: int) -> Iterator[tuple[slice, slice]]:
     """Inputs and columns of each array."""
-    rows, columns = spec.rows // spec.row_devices, max(1, spec.cols // spec.col_devices)
+    rows, columns = spec.rows // spec.row_devices, max(1, spec.cols // spec.read_columns)
     for first in range(0, n_inputs, rows):
         for left in range(0, n_columns, columns):
             yield slice(first, min(first + rows, n_inputs)), slice(left, min(left + columns, n_columns))

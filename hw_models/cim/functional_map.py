@@ -2,7 +2,8 @@
 
 A weight w of B bits becomes levels l_s of its slices s, w = sum_s W_s l_s - offset, with W_s = 2^(s b_cell). Encodings:
 `offset` l from w + 2^(B-1), offset 2^(B-1); `differential`, `differential_rows` l = l+ - l- from max(w, 0) and max(-w, 0) of
-B - 1 bits; `magnitude` the same in one cell that has a sign; digital macros keep two's complement, the top slice counting -2^(B-1).
+B - 1 bits, or l+ and l- as slices of their own, W_s and -W_s, where the columns of a pair are converted one by one; `magnitude` l in
+one cell that has a sign; digital macros keep two's complement, the top slice counting -2^(B-1).
 """
 
 from __future__ import annotations
@@ -140,9 +141,12 @@ def map_weights(spec: CimMacroSpec, weights: Ints, weight_bits: int) -> tuple[li
         slice_weights[-1] *= -1
     mask = 2**spec.bits_per_cell - 1
     levels = [np.ascontiguousarray((values[:, None, :] >> shifts[:, None]) & mask) for values in stored]
+    if spec.slice_reads > 1:  # the columns of a pair are neighbors
+        levels = [np.ascontiguousarray(np.stack(levels, axis=2).reshape(weights.shape[0], -1, weights.shape[1]))]
+        slice_weights = np.multiply.outer(slice_weights, [1, -1]).ravel()
     starts, tile = _row_groups(spec, weights.shape[0])
-    converter = _converters(spec, n_slices, weights.shape[1])
-    return levels, Layout(starts, tile, slice_weights, offset, spec.sign_bits > 0, converter)
+    converter = _converters(spec, slice_weights.size, weights.shape[1])
+    return levels, Layout(starts, tile, slice_weights, offset, spec.has_signed_sums, converter)
 
 
 def _row_groups(spec: CimMacroSpec, n_inputs: int) -> tuple[Ints, Ints]:
@@ -156,7 +160,7 @@ def _row_groups(spec: CimMacroSpec, n_inputs: int) -> tuple[Ints, Ints]:
 def _converters(spec: CimMacroSpec, n_slices: int, n_outputs: int) -> Ints:
     """Which converter reads slice s of output n: slices of an output are neighbors, an array's converters take its columns in turn."""
     column = np.arange(n_outputs, dtype=np.int64) * n_slices + np.arange(n_slices, dtype=np.int64)[:, None]
-    per_tile = max(1, spec.cols // spec.col_devices)
+    per_tile = max(1, spec.cols // spec.read_columns)
     n_adcs = max(1, spec.n_adcs)
     return np.asarray(column // per_tile * n_adcs + column % per_tile % n_adcs, dtype=np.int64)
 

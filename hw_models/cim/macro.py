@@ -173,7 +173,7 @@ class CimMacro(Device):
         spec = self.spec
         scaled = physics.factors(spec)
         readouts = -(-max(1, weight_bits - spec.sign_bits) // (spec.bits_per_cell * spec.tree_bits))
-        turn = spec.n_adcs * spec.col_devices
+        turn = spec.n_adcs * spec.read_columns
         columns_per_s = 0.0
         for columns in {spec.cols, spec.cols // turn * turn} if turn else {spec.cols}:
             conversions = -(-columns // turn) if turn else 0
@@ -301,7 +301,7 @@ def _pass_s(spec: CimMacroSpec, scaled: physics.Factors, by: Literal["nominal", 
     else:
         line_s = max(end(spec.cell.read_time_s, spec.cell, ("read_time",)), end(spec.settle_s, spec, ("settle",)))
         active_s = driver_s + line_s * spec.dac.n_pulses(spec.input_bits_per_pass)
-        turns = -(-spec.cols // (spec.n_adcs * spec.col_devices))
+        turns = -(-spec.cols // (spec.n_adcs * spec.read_columns))
         convert_s = turns * end(physics.adc_s(spec, scaled), spec.adc, TIME_KEYS, scaled.adc_delay.factor)
     stages_s = (active_s, convert_s, cycle_s)
     return max(stages_s) if spec.pipelined else sum(stages_s)

@@ -278,6 +278,7 @@ def kernel_ints(spec: CimMacroSpec) -> tuple[int, ...]:
         spec.sign_bits,
         spec.row_devices,
         spec.col_devices,
+        spec.slice_reads,
         spec.tree_bits,
         spec.n_adcs,
         spec.input_bits_per_pass,

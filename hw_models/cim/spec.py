@@ -15,6 +15,7 @@ from hw_models.units import Bytes, Hertz, Meters, Seconds, Volts, Watts
 from workloads.errors import SpecError
 
 Encoding = Literal["offset", "differential", "differential_rows", "magnitude"]
+Subtraction = Literal["analog", "digital"]
 
 
 class CimMacroSpec(Spec):
@@ -23,8 +24,8 @@ class CimMacroSpec(Spec):
     Array. `rows_active` rows work at once (default: all). A weight of B bits is cut in slices of `bits_per_cell`.
     `encoding`: `offset` stores w + 2^(B-1) in one device a slice; `differential` stores |w| in one of two columns,
     `differential_rows` in one of two rows, the sign being which one, so that B - 1 bits are sliced; `magnitude` stores
-    |w| in one device that has a sign. The two columns of a pair are subtracted before the ADC. Digital macros sum
-    `tree_bits` wide groups of columns in adder trees.
+    |w| in one device that has a sign. The two columns of a pair are subtracted before the ADC, or with `subtraction: digital`
+    each is converted by itself and their codes are. Digital macros sum `tree_bits` wide groups of columns in adder trees.
     Input. `input_bits_per_pass` of an activation enter at a time; `input_phases` more passes when the encoding asks.
     Converters. `n_adcs` a macro share its columns. `settle` is the time a line takes to settle beyond the cell's own.
     `pipelined` overlaps driving, converting and adding.
@@ -54,6 +55,7 @@ class CimMacroSpec(Spec):
     cell: CellSpec
     bits_per_cell: int = Field(default=1, ge=1)
     encoding: Encoding = "offset"
+    subtraction: Subtraction = "analog"
     tree_bits: int = Field(default=1, ge=1)
     dac: DacSpec
     input_bits_per_pass: int = Field(default=1, ge=1)
@@ -104,6 +106,8 @@ class CimMacroSpec(Spec):
             raise ValueError(f"bits_per_cell {self.bits_per_cell} is more than {held}")
         if self.encoding == "differential_rows" and self.rows < 2:
             raise ValueError("encoding differential_rows needs at least 2 rows")
+        if self.subtraction == "digital" and self.encoding != "differential":
+            raise ValueError(f"subtraction digital needs pairs of columns; encoding is {self.encoding}, choose differential")
         if self.scratch_macros >= self.n_macros:
             raise ValueError(f"scratch_macros {self.scratch_macros} leaves none of {self.n_macros} macros for weights that stay")
         if self.domain == "resistive" and self.cell.read_energy_j is None and not (self.cell.on_off_ratio and self.cell.read_voltage_v):
@@ -162,9 +166,24 @@ class CimMacroSpec(Spec):
         return 2 if self.encoding == "differential" else 1
 
     @property
+    def slice_reads(self) -> int:
+        """Conversions that one weight slice takes: two where the columns of a pair are converted each by itself."""
+        return 2 if self.subtraction == "digital" else 1
+
+    @property
+    def read_columns(self) -> int:
+        """Columns whose sums, or whose difference, one conversion reads."""
+        return self.col_devices // self.slice_reads
+
+    @property
     def sign_bits(self) -> int:
         """Bits of a weight that are kept in the choice of a device instead of in its level."""
         return 0 if self.encoding == "offset" else 1
+
+    @property
+    def has_signed_sums(self) -> bool:
+        """Whether a converter sees sums of both signs."""
+        return self.sign_bits > 0 and self.slice_reads == 1
 
     @property
     def lossless_adc_bits(self) -> int:
@@ -173,7 +192,7 @@ class CimMacroSpec(Spec):
         Rows of a differential pair count once, as only one of them holds a level.
         """
         n_rows = max(1, self.n_rows_active // self.row_devices)
-        return lossless_adc_bits(n_rows, self.input_bits_per_pass, self.bits_per_cell) + self.sign_bits
+        return lossless_adc_bits(n_rows, self.input_bits_per_pass, self.bits_per_cell) + int(self.has_signed_sums)
 
     @property
     def adc_deficit_bits(self) -> int:

@@ -62,7 +62,7 @@ def column_s(spec: CimMacroSpec) -> float:
 
 def turns(spec: CimMacroSpec) -> int:
     """Conversions of an ADC one after another, or 1 without ADC."""
-    return -(-spec.cols // (spec.n_adcs * spec.col_devices)) if spec.n_adcs else 1
+    return -(-spec.cols // (spec.n_adcs * spec.read_columns)) if spec.n_adcs else 1
 
 
 def pass_input(spec: CimMacroSpec, scope: Scope = "macro", *, weight_bits: int = 8) -> PassInput:

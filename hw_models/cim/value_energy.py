@@ -91,11 +91,10 @@ class _Layout:
         if n_inputs < 1 or n_outputs < 1:
             raise WorkloadError(f"a product of {n_inputs} inputs and {n_outputs} outputs is empty; give at least one of each")
         rows, cols = n_inputs * spec.row_devices, n_outputs * n_slices * spec.col_devices
+        readouts = n_outputs * n_slices * spec.slice_reads // spec.tree_bits
         whole, rest = divmod(rows, spec.rows)
         per_tile = -(-spec.rows // spec.n_rows_active)
-        return cls(
-            rows, cols, -(-cols // spec.cols), whole * per_tile + -(-rest // spec.n_rows_active), n_outputs * n_slices // spec.tree_bits
-        )
+        return cls(rows, cols, -(-cols // spec.cols), whole * per_tile + -(-rest // spec.n_rows_active), readouts)
 
 
 def energy_per_mvm_j(

@@ -23,10 +23,10 @@ Floats = NDArray[np.float64]
 N_FLOATS = 24
 # Columns of a spec, int64.
 (
-    MACROS, SCRATCH, ROWS, COLS, ACTIVE, CELL_BITS, SIGN_BITS, ROW_DEVICES, COL_DEVICES, UNIT, ADCS, INPUT_BITS, PHASES,
-    PIPELINED, ACC_BITS, LINK_BITS, IN_TREE, LANES, CELLS_PER_WRITE, MACROS_PER_WRITE, MAX_COPIES,
-) = range(21)  # fmt: skip
-N_INTS = 21
+    MACROS, SCRATCH, ROWS, COLS, ACTIVE, CELL_BITS, SIGN_BITS, ROW_DEVICES, COL_DEVICES, SLICE_READS, UNIT, ADCS, INPUT_BITS,
+    PHASES, PIPELINED, ACC_BITS, LINK_BITS, IN_TREE, LANES, CELLS_PER_WRITE, MACROS_PER_WRITE, MAX_COPIES,
+) = range(22)  # fmt: skip
+N_INTS = 22
 # Columns of an op, int64.
 GROUPS, M, K, N, WEIGHT_BITS, ACTIVATION_BITS, VECTOR_OPS, WEIGHT_BYTES, INPUT_BYTES, OUTPUT_BYTES = range(10)
 # Columns of a mapping, int64.
@@ -85,7 +85,7 @@ def conversion_steps(n: Ints, where: Ints) -> int:
     """Conversions that each ADC of the fullest array does one after another in one activation: ceil(columns / ADCs)."""
     if n[ADCS] == 0:
         return 0
-    columns = ceil_div(min(n[COLS], where[COLS_OF_GROUP] * where[PACKED]), n[COL_DEVICES] * n[UNIT])
+    columns = ceil_div(min(n[COLS], where[COLS_OF_GROUP] * where[PACKED]) * n[SLICE_READS], n[COL_DEVICES] * n[UNIT])
     if where[PACKED] > 1:  # a column is read only while rows of its own group are active
         columns = ceil_div(columns * where[ROW_GROUPS], where[ACTIVATIONS])
     return ceil_div(columns, n[ADCS])
@@ -139,7 +139,7 @@ def analog_energy(n: Ints, x: Floats, op: Ints, where: Ints, out: Floats) -> Non
     if where[PACKED] > 1:
         lines, squares = sum_over_packs(groups, where[PACKED], k_rows, n[ACTIVE])
     cells = float(k_rows * n_cols)
-    reads = events * groups * op[N] * where[READOUTS] * where[ROW_GROUPS]
+    reads = events * groups * op[N] * where[READOUTS] * n[SLICE_READS] * where[ROW_GROUPS]
     out[DRIVER] = events * groups * k_rows * where[COL_TILES] * x[ROW_J]
     out[CELL] = events * (groups * cells * x[CELL_J] + (squares - groups) * cells * x[EMPTY_J] + lines * n_cols * x[COLUMN_J])
     out[ADC] = reads * x[ADC_J]

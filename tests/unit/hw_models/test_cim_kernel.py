@@ -18,8 +18,8 @@ FLOATS = {
 }  # fmt: skip
 INTS = {
     "macros": 4, "scratch": 0, "rows": 8, "cols": 12, "active": 8, "cell_bits": 1, "sign_bits": 0, "row_devices": 1, "col_devices": 1,
-    "unit": 1, "adcs": 3, "input_bits": 1, "phases": 1, "pipelined": 0, "acc_bits": 8, "link_bits": 16, "in_tree": 0, "lanes": 2,
-    "cells_per_write": 12, "macros_per_write": 1, "max_copies": 1,
+    "slice_reads": 1, "unit": 1, "adcs": 3, "input_bits": 1, "phases": 1, "pipelined": 0, "acc_bits": 8, "link_bits": 16, "in_tree": 0,
+    "lanes": 2, "cells_per_write": 12, "macros_per_write": 1, "max_copies": 1,
 }  # fmt: skip
 OP = {
     "groups": 1, "m": 3, "k": 6, "n": 2, "weight_bits": 2, "activation_bits": 2, "vector_ops": 5, "weight_bytes": 3, "input_bytes": 5,
@@ -92,7 +92,7 @@ def naive(n, x, op):
         programmed += rows * cols
         sums = 0
         for r, c in blocks:
-            columns = c / (n["col_devices"] * n["unit"])
+            columns = c * n["slice_reads"] / (n["col_devices"] * n["unit"])
             reads += events * columns * ceil(r / n["active"])
             sums += columns * ceil(r / n["active"])
             levels = ceil(np.log2(min(n["active"], op["k"] * n["row_devices"], n["rows"])))
@@ -100,7 +100,8 @@ def naive(n, x, op):
             trees += events * columns * (r * width - ceil(r / n["active"]) * (width + levels))
         activations = max(activations, acts)
         if n["adcs"]:
-            per_activation = ceil(cols / (n["col_devices"] * n["unit"])) if len(blocks) == 1 else ceil(round(sums, 6) / acts)
+            whole = ceil(cols * n["slice_reads"] / (n["col_devices"] * n["unit"]))
+            per_activation = whole if len(blocks) == 1 else ceil(round(sums, 6) / acts)
             steps = max(steps, ceil(per_activation / n["adcs"]))
         used_rows, used_cols = max(used_rows, rows), max(used_cols, cols)
     stages = (x["act_s"], steps * x["adc_s"], x["cycle_s"])
@@ -140,15 +141,16 @@ def naive(n, x, op):
 @st.composite
 def cases(draw):
     """A small spec and a small op; columns divide into whole readouts, as macros are built."""
-    encoding = draw(st.sampled_from([(0, 1, 1), (1, 2, 1), (1, 1, 2)]))
-    sign_bits, col_devices, row_devices = encoding
+    encoding = draw(st.sampled_from([(0, 1, 1, 1), (1, 2, 1, 1), (1, 2, 1, 2), (1, 1, 2, 1)]))
+    sign_bits, col_devices, row_devices, slice_reads = encoding
     unit = draw(st.sampled_from([1, 2, 4])) if sign_bits == 0 else 1
     digital = unit > 1
     rows = draw(st.integers(row_devices, 10))
     n = INTS | {
         "macros": draw(st.integers(1, 9)), "rows": rows, "cols": unit * col_devices * draw(st.integers(1, 8)),
         "active": draw(st.integers(1, rows)), "cell_bits": 1 if digital else draw(st.integers(1, 3)), "sign_bits": sign_bits,
-        "row_devices": row_devices, "col_devices": col_devices, "unit": unit, "adcs": 0 if digital else draw(st.integers(1, 5)),
+        "row_devices": row_devices, "col_devices": col_devices, "slice_reads": slice_reads, "unit": unit,
+        "adcs": 0 if digital else draw(st.integers(1, 5)),
         "input_bits": draw(st.integers(1, 4)), "phases": draw(st.integers(1, 2)), "pipelined": draw(st.integers(0, 1)),
         "lanes": draw(st.sampled_from([1, 64])), "link_bits": draw(st.sampled_from([1, 512])), "cells_per_write": draw(st.integers(1, 12)),
         "macros_per_write": draw(st.integers(1, 4)), "max_copies": draw(st.integers(1, 3)), "in_tree": draw(st.integers(0, 1)),
