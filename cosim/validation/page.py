@@ -47,7 +47,8 @@ These references are checked by the test suite and are not areas of `cosim valid
 | systolic cycles | SCALE-Sim 3.0.0, 110 ideal rows | 1 cycle | `tests/golden/test_scalesim.py` |
 
 Policies are compared by `cosim validate scheduling` and `cosim validate placement`, which are not on this page because searches are given
-CPU time ([scheduling](models/scheduling.md#measured-error), [real networks](placement_table.md)).
+CPU time ([scheduling](models/scheduling.md#measured-error), [real networks](placement_table.md)). Accuracy of noisy and low-bit networks
+is compared by `cosim validate accuracy`, which trains them ([trained networks](accuracy_table.md)).
 
 ## What has no reference yet
 

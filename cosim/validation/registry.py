@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Name → "module:function" of `function(path: Path | None) -> dict`; imported when asked for.
 AREAS: Mapping[str, str] = {
+    "accuracy": "cosim.validation.accuracy:validate_accuracy",
     "cim": "cosim.validation.cim:validate_cim",
     "cim_curves": "cosim.validation.cim_curves:validate_cim_curves",
     "contention": "cosim.validation.contention:validate_contention",
@@ -23,17 +24,17 @@ AREAS: Mapping[str, str] = {
 }
 
 
-# Areas that take minutes, since they measure what a time budget finds; they run when they are named.
-SLOW = ("placement", "scheduling")
+# Areas that take minutes, since they train networks or measure what a time budget finds; they run when they are named.
+SLOW = ("accuracy", "placement", "scheduling")
 
 
-def validate(area: str, path: Path | None = None) -> dict[str, Any]:
-    """Run the comparison of an area against the data at `path`, or against what ships when it is None.
+def validate(area: str, path: Path | None = None, **options: Any) -> dict[str, Any]:
+    """Run the comparison of an area against the data at `path`, or against what ships when it is None; `options` are those of its function.
 
     The result has the keys area, n, metrics, rows and passed. Raises WorkloadError for an unknown area or bad data.
     """
     if area not in AREAS:
         raise WorkloadError(f"there is no area {area!r} to validate; {suggest(area, AREAS)}")
     module, function = AREAS[area].split(":")
-    result: dict[str, Any] = getattr(import_module(module), function)(path)
+    result: dict[str, Any] = getattr(import_module(module), function)(path, **options)
     return result

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cosim.validation.progress import shown
+from cosim.validation.progress import shown, weighed
 
 
 class Terminal(io.StringIO):
@@ -66,3 +66,10 @@ def test_an_error_in_the_middle_is_not_swallowed(terminal):
     with pytest.raises(ZeroDivisionError):
         [1 / item for item in shown([1, 0], "dividing")]
     assert "dividing" in screen.getvalue()
+
+
+def test_uneven_pieces_are_told_and_nothing_is_shown_without_a_terminal(capsys):
+    with weighed("Training", 3.0) as tell:
+        tell(1.0)
+        tell(2.0)
+    assert capsys.readouterr() == ("", "")
