@@ -22,7 +22,7 @@ def model_version() -> str:
     for package in ("workloads", "hw_models", "cosim"):
         for path in sorted((root / package).rglob("*")):
             within = path.relative_to(root)
-            if path.suffix in {".py", ".yaml", ".csv", ".json"} and "validation" not in within.parts:
+            if path.suffix in {".py", ".yaml", ".csv", ".json", ".npz"} and "validation" not in within.parts:
                 digest.update(within.as_posix().encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 N_INFLUENCES = 10
 
 
-def run_files(result: Result) -> dict[str, str]:
-    """Return file name → content of the report of one run."""
+def run_files(result: Result, accuracy: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Return file name → content of the report of one run, with its accuracy where it was measured."""
     return {
-        "report.html": run_page(result),
+        "report.html": run_page(result, accuracy),
         "ledger.csv": csv_files.ledger_csv(result),
         "ops.csv": csv_files.ops_csv(result),
         "summary.csv": csv_files.summary_csv(result),
     }
 
 
-def compare_files(comparison: Comparison) -> dict[str, str]:
-    """Return file name → content of the report of a comparison."""
+def compare_files(comparison: Comparison, accuracies: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Return file name → content of the report of a comparison, with the accuracy on each chip where it was measured."""
     return {
-        "compare.html": compare_page(comparison),
+        "compare.html": compare_page(comparison, accuracies),
         "compare_ledger.csv": csv_files.ledgers_csv(comparison),
         "compare_summary.csv": csv_files.summaries_csv(comparison),
         "waterfall.csv": csv_files.waterfall_csv(comparison),
@@ -68,7 +68,7 @@ def place_page(placement: Placement) -> str:
     )
 
 
-def run_page(result: Result) -> str:
+def run_page(result: Result, accuracy: Mapping[str, Any] | None = None) -> str:
     """Return the page of one run."""
     limits = by_limit(result)
     return (
@@ -77,6 +77,7 @@ def run_page(result: Result) -> str:
         .render(
             result=result,
             head=csv_files.headline(result),
+            accuracy=accuracy,
             findings=findings(result),
             energy_charts=(component_chart(result), op_chart(result)),
             timeline=timeline_chart(result),
@@ -94,7 +95,7 @@ def run_page(result: Result) -> str:
     )
 
 
-def compare_page(comparison: Comparison) -> str:
+def compare_page(comparison: Comparison, accuracies: Mapping[str, Any] | None = None) -> str:
     """Return the page of a comparison."""
     results = comparison.results
     energies = {result.chip.name: energy_by_group(result) for result in results}
@@ -110,7 +111,8 @@ def compare_page(comparison: Comparison) -> str:
             metric_names=METRIC_NAMES,
             headline=headline_of(comparison),
             conclusions=conclusions(comparison),
-            accuracy=ACCURACY_NOTE.capitalize(),
+            accuracy=None if accuracies else ACCURACY_NOTE.capitalize(),
+            accuracies=accuracies or {},
             metric_chart=metric_chart(comparison),
             stack_chart=stack_chart(comparison),
             area_chart=area_chart(comparison),

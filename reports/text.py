@@ -59,8 +59,11 @@ def _gap(gap: float | None) -> str:
     return "" if gap is None else percent(gap) if gap >= 5e-4 else "none"
 
 
-def compare_table(comparison: Comparison) -> str:
-    """Return chips side by side: headline, ratios with their intervals, energy by group, waterfall and conclusions."""
+def compare_table(comparison: Comparison, *, is_measured: bool = False) -> str:
+    """Return chips side by side: headline, ratios with their intervals, energy by group, waterfall and conclusions.
+
+    `is_measured` leaves out that accuracy is not modeled.
+    """
     first = comparison.results[0]
     bits = f"{first.weight_bits}-bit weights, {first.activation_bits}-bit activations"
     title = f"{first.workload.name}: {' vs '.join(r.chip.name for r in comparison.results)}  (batch {first.workload.batch}, {bits})"
@@ -72,7 +75,7 @@ def compare_table(comparison: Comparison) -> str:
         *(_waterfall(comparison, result) for result in comparison.results[1:]),
         "\n".join(conclusions(comparison)),
         *_caveats(comparison),
-        f"{ACCURACY_NOTE.capitalize()}.",
+        *([] if is_measured else [f"{ACCURACY_NOTE.capitalize()}."]),
     ]
     return "\n\n".join(blocks)
 

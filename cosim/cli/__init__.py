@@ -21,8 +21,11 @@ _COMMANDS = {
     "check": ("check", "Check a chip, part or ONNX file and say what is wrong and where."),
     "new": ("new", "Write a new chip file that starts from an existing chip."),
     "warmup": ("warmup", "Compile the kernels once, with a progress bar."),
+    "accuracy": ("accuracy", "Measure a network's accuracy on a chip, what costs it, and how sure it is."),
     "cim": ("cim", "Print energy, efficiency, time and area of one compute-in-memory macro."),
+    "compress": ("compress", "Prune a network and choose its bits by the joules that they save on a chip."),
     "calibrate": ("calibrate", "Fit a model's global constants on the shipped tables."),
+    "train": ("train", "Prepare a network for noisy, low-bit hardware, beside a control."),
     "validate": ("validate", "Run a model against reference data and report its error."),
 }
 

@@ -6,13 +6,13 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from cosim.files import move_part, write_part
 from workloads.errors import CosimError, StoreError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -67,6 +67,12 @@ def placed_options(command: Command) -> Command:
     return command
 
 
+def accuracy_option(command: Command) -> Command:
+    """Add the option that puts accuracy beside energy."""
+    text = "Also measure the accuracy on this data set (a name, an .npz file or a folder of images)."
+    return click.option("--accuracy", "accuracy_data", default=None, metavar="DATA", help=text)(command)
+
+
 def load_inputs(workload: str, batch: int | None, dims: tuple[tuple[str, int], ...]) -> Any:
     """Load a workload by name or path with the dimensions asked for."""
     from workloads.registry import load_workload
@@ -119,37 +125,13 @@ def write_files(folder: Path, files: Mapping[str, str | bytes], more: Mapping[Pa
     parts: dict[Path, Path] = {}
     try:
         for path, content in contents.items():
-            parts[path] = _write_part(path, content.encode() if isinstance(content, str) else content)
+            parts[path] = write_part(path, content.encode() if isinstance(content, str) else content)
         for path, part in parts.items():
-            _move(part, path)
+            move_part(part, path)
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
     return [str(path) for path in contents]
-
-
-def _write_part(path: Path, data: bytes) -> Path:
-    """Write to a temporary file beside the target and return its path."""
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
-            temporary = Path(handle.name)
-            handle.write(data)
-        temporary.chmod(0o644)
-    except OSError as error:
-        if temporary:
-            temporary.unlink(missing_ok=True)
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from None
-    return temporary
-
-
-def _move(part: Path, path: Path) -> None:
-    """Rename a whole file over its target."""
-    try:
-        part.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def check_out_dir(folder: Path) -> None:

@@ -9,21 +9,41 @@ from typing import Any
 import click
 
 from cosim.cli.common import echo_json, note
+from cosim.cli.training_options import Seeds
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names with commas between them."""
+
+    name = "NAME,NAME,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split."""
+        return value if isinstance(value, tuple) else tuple(part.strip() for part in str(value).split(",") if part.strip())
 
 
 @click.command("validate")
 @click.argument("area", required=False)
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Reference data in the shipped format.  [default: what ships]")
+@click.option("--nets", type=Names(), default=None, help="accuracy: networks of its tables, of cnn, mlp, adc.  [default: all]")
+@click.option("--seeds", type=Seeds(), default=None, help="accuracy: seeds to train.  [default: those of each group]")
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="accuracy: processes of one thread each.  [default: 1]")
+@click.option("--goals", type=Names(), default=None, help="accuracy: goals of the project, or `all`.  [default: those that train nothing]")
+@click.option("--out", type=click.Path(path_type=Path), default=None, help="accuracy: folder to keep what is done, and to go on from.")
 @click.option("--strict", is_flag=True, help="Exit with code 1 when a target is missed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
-def command(area: str | None, data: Path | None, strict: bool, as_json: bool) -> None:
+def command(area: str | None, data: Path | None, strict: bool, as_json: bool, out: Path | None, **given: Any) -> None:
     """Run a model against reference data; without AREA, all areas in turn that do not take minutes."""
     from cosim.validation.registry import AREAS, SLOW, validate
     from workloads.errors import CosimError
 
+    options = {name: value for name, value in {**given, "folder": out}.items() if value is not None}
     if area is None and data is not None:
         raise CosimError(f"--data {data}: name the area it is for: {', '.join(AREAS)}")
-    results = {name: validate(name, data) for name in ([area] if area else [name for name in AREAS if name not in SLOW])}
+    if area != "accuracy" and options:
+        names = ", ".join(f"--{'out' if name == 'folder' else name}" for name in options)
+        raise CosimError(f"{names}: only the area accuracy has such options; run cosim validate accuracy")
+    results = {name: validate(name, data, **options) for name in ([area] if area else [name for name in AREAS if name not in SLOW])}
     if area is None:
         note(f"Not run, since they take minutes: {', '.join(SLOW)}; name one to run it.")
     if as_json:

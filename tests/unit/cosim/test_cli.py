@@ -181,7 +181,7 @@ def test_an_output_folder_that_is_a_file_is_refused_before_any_work(cosim, tmp_p
 def test_ctrl_c_leaves_no_half_file(cosim, tmp_path, monkeypatch):
     import reports.html
 
-    def interrupt(_):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(reports.html, "run_files", interrupt)

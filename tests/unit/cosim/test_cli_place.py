@@ -221,14 +221,14 @@ def test_a_file_that_cannot_be_written_leaves_no_others(cosim, tmp_path, monkeyp
     from cosim.cli import common
     from workloads.errors import StoreError
 
-    write_part = common._write_part
+    write_part = common.write_part
 
     def refuse(path, data):
         if path.name == "t.json":
             raise StoreError(f"{path}: cannot be written: read-only file system")
         return write_part(path, data)
 
-    monkeypatch.setattr(common, "_write_part", refuse)
+    monkeypatch.setattr(common, "write_part", refuse)
     code, _, err = cosim("place", *NPU, "--trace", "t.json")
     assert code == 2
     assert "read-only" in err

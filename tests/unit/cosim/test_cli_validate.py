@@ -28,8 +28,8 @@ def ran(monkeypatch, results):
     """Let no area compare anything; returns the (area, data) that were asked for, in turn."""
     asked = []
 
-    def fake(area, path=None):
-        asked.append((area, path))
+    def fake(area, path=None, **options):
+        asked.append((area, path, *([options] if options else [])))
         return {"area": area, "n": 3, "metrics": {"max_rel_error": 0.0123456}, "rows": [], "passed": True} | results.get(area, {})
 
     monkeypatch.setattr(registry, "validate", fake)
@@ -73,7 +73,7 @@ class TestData:
 
     @pytest.mark.parametrize(
         ("args", "message"),
-        [(["--data", "mine.csv"], "name the area it is for: cim, "), (["contentoin"], "did you mean 'contention'?")],
+        [(["--data", "mine.csv"], "name the area it is for: accuracy, "), (["contentoin"], "did you mean 'contention'?")],
     )
     def test_such_mistakes_end_with_code_2_and_a_sentence_on_stderr(self, monkeypatch, capsys, args, message):
         monkeypatch.setattr(sys, "argv", ["cosim", "validate", *args])
@@ -83,6 +83,26 @@ class TestData:
         assert stopped.value.code == 2
         assert out == ""
         assert message in " ".join(err.split())
+
+
+class TestOptionsOfAccuracy:
+    def test_they_reach_the_area_by_name_and_only_those_that_are_given(self, ran):
+        assert invoke("accuracy").exit_code == 0
+        args = ("--nets", "mlp,cnn", "--seeds", "0,1", "--jobs", 2, "--goals", "all", "--out", "kept")
+        assert invoke("accuracy", *args).exit_code == 0
+        given = {"nets": ("mlp", "cnn"), "seeds": (0, 1), "jobs": 2, "goals": ("all",), "folder": Path("kept")}
+        assert ran == [("accuracy", None), ("accuracy", None, given)]
+
+    @pytest.mark.parametrize("area", [(), ("noise",)])
+    def test_other_areas_refuse_them(self, ran, area):
+        done = invoke(*area, "--jobs", 2, "--out", "kept")
+        assert str(done.exception) == "--jobs, --out: only the area accuracy has such options; run cosim validate accuracy"
+        assert ran == []
+
+    @pytest.mark.parametrize("args", [("--seeds", "0,0"), ("--seeds", "x"), ("--jobs", "0")])
+    def test_bad_values_are_refused(self, ran, args):
+        assert invoke("accuracy", *args).exit_code == 2
+        assert ran == []
 
 
 class TestJson:

@@ -7,6 +7,7 @@ Python block before it prints. Each page runs in an empty folder. Lines that end
 import contextlib
 import io
 import json
+import os
 import re
 import runpy
 import shlex
@@ -30,6 +31,9 @@ DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 NOT_RUN = "# not run in tests"
+JIT_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}
+SLOW_WITHOUT_JIT = {"train_here_run_there"}  # exact products of arrays in each batch of training
+ON_ARRAYS = {"README.md", "docs/trust.md", "docs/howto/accuracy.md", "docs/howto/compress.md", "docs/models/accuracy.md"}
 FENCE = re.compile(r'^\s*```(\w*)(?: +title="([^"]+)")?\s*$')
 
 # What a reader has and the test has to give: README runs the reader's own network.
@@ -129,6 +133,8 @@ def commands_of(block):
 
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_every_command_and_python_block_of_a_page_runs(path, folder, monkeypatch):
+    if JIT_OFF and page_id(path) in ON_ARRAYS:
+        pytest.skip("whole networks on arrays take minutes without the compiler")
     for name, source in GIVEN.get(page_id(path), {}).items():
         shutil.copy(source, folder / name)
     names, printed = {"__name__": "page"}, ""
@@ -157,6 +163,8 @@ def test_only_what_needs_pip_or_a_network_is_not_run():
 @pytest.mark.parametrize("path", EXAMPLES, ids=page_id)
 def test_an_example_runs_is_short_and_writes_to_out_only(path, folder, monkeypatch):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 60
+    if JIT_OFF and path.stem in SLOW_WITHOUT_JIT:
+        pytest.skip("minutes without the compiler")
     code, out, err = run_line(f"python {shlex.quote(str(path))}", monkeypatch)
     assert code == 0, err
     assert out.strip(), "an example shows something"
@@ -164,7 +172,7 @@ def test_an_example_runs_is_short_and_writes_to_out_only(path, folder, monkeypat
 
 
 def test_the_examples_are_there():
-    assert {path.stem for path in EXAMPLES} >= {"first_run", "compare_chips", "own_chip_variant", "sweep_sram"}
+    assert {path.stem for path in EXAMPLES} >= {"first_run", "compare_chips", "own_chip_variant", "sweep_sram", "train_here_run_there"}
 
 
 # --- links and names --------------------------------------------------------------------------------------------
