@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from cosim.training.arrays import OnArrays, array_causes
@@ -13,7 +12,7 @@ from cosim.training.engines import Deployed, Digital, NoisyWeights, digital_caus
 from cosim.training.execute import Executor, plain_product
 from cosim.training.hardware import CAUSES, Cause, Hardware
 from cosim.training.network import Network, Steps
-from cosim.training.quantize import input_range, mse_step
+from cosim.training.quantize import first_input_step, mse_step
 from cosim.training.surrogate import Surrogate
 from workloads.errors import SimulationError
 from workloads.program import Layer
@@ -21,15 +20,14 @@ from workloads.program import Layer
 Array = NDArray[Any]
 Path = Literal["exact", "surrogate"]
 
-QUANTILE = 0.9995  # of input magnitudes is held by a range placed after training. Source: IBM aihwkit 1.1.0, post-training input range
 DEFAULT_BITS = 8  # of weights and activations on arrays, where a network has none; assumed
 
 
 def quantized(network: Network, weight_bits: int | None, activation_bits: int | None, samples: Array) -> Network:
     """The network with whole weights and inputs of so many bits (None: real); bits and steps that it has already stay.
 
-    Steps of weights have the least squared error of each output channel; inputs reach to the 0.9995 quantile of their magnitudes
-    when training inputs `samples` run through the real network, and have a sign where any of them is below 0.
+    Steps of weights have the least squared error of each output channel; inputs reach to the 0.9995 quantile of their magnitudes,
+    zeros apart, when training inputs `samples` run through the real network, and have a sign where any of them is below 0.
     """
     weight_bits, activation_bits = network.weight_bits or weight_bits, network.activation_bits or activation_bits
     inputs = Executor(network, lambda layer, vectors: plain_product(network, layer, vectors)).layer_inputs(samples)
@@ -44,11 +42,8 @@ def _steps(network: Network, layer: Layer, inputs: Array) -> Steps:
         rows = layer.matrix(network.program.weights[layer.weight])
         steps = replace(steps, weight=mse_step(rows.reshape(-1, rows.shape[-1]), network.bits_of(layer) or DEFAULT_BITS))
     if steps.input is None and network.activation_bits_of(layer) is not None:
-        bits = network.activation_bits_of(layer) or DEFAULT_BITS
-        signed = bool(inputs.min() < 0) and bits > 1  # one bit has no sign: what is below 0 becomes 0
-        top = input_range(bits, signed=signed)[1]
-        reach = float(np.quantile(np.abs(inputs), QUANTILE)) or float(np.abs(inputs).max()) or 1.0
-        steps = replace(steps, input=reach / top, signed=signed)
+        step, signed = first_input_step(inputs, network.activation_bits_of(layer) or DEFAULT_BITS)
+        steps = replace(steps, input=step, signed=signed)
     return steps
 
 

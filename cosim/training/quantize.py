@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 MAX_BITS = 16
+QUANTILE = 0.9995  # of input magnitudes is held by a range placed after training. Source: IBM aihwkit 1.1.0, post-training input range
 N_GRID = 41  # steps tried for a row, as in the baselines: 0.2 to 1.0 of max|w| / n
 GRID = (0.2, 1.0)
 
@@ -44,6 +45,17 @@ def mse_step(rows: Array, bits: int) -> Floats:
         better = error < least
         best, least = np.where(better, step, best), np.where(better, error, least)
     return best
+
+
+def first_input_step(x: Array, bits: int) -> tuple[float, bool]:
+    """First step of inputs that a layer has seen, and whether they have a sign: `QUANTILE` of what is not 0 lies inside the range.
+
+    Zeros do not count, as padding and ReLU make any number of them. One bit has no sign: what is below 0 becomes 0.
+    """
+    signed = bool((x < 0).any()) and bits > 1
+    magnitudes = np.abs(x[x != 0])
+    reach = float(np.quantile(magnitudes, QUANTILE)) if magnitudes.size else 1.0
+    return reach / input_range(bits, signed=signed)[1], signed
 
 
 def round_weights(rows: Array, step: Floats, bits: int) -> Ints:

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from cosim.training.deploy import QUANTILE
 from cosim.training.network import Network, Steps
-from cosim.training.quantize import input_range, mse_step
+from cosim.training.quantize import first_input_step, mse_step
 from cosim.training.torch_ops import digital, product, round_inputs, round_weights, row_noise
 from workloads.program import Layer, Node, Program
 
@@ -145,10 +144,8 @@ def _first_steps(network: Network, layer: Layer, x: Tensor, weight_bits: int | N
     weight = None if bits is None else mse_step(real.reshape(-1, real.shape[-1]), bits)
     if activation_bits is None:
         return Steps(weight=weight)
-    signed = bool((x < 0).any()) and activation_bits > 1  # one bit has no sign: what is below 0 becomes 0
-    magnitudes = x.abs().flatten()
-    most = float(np.quantile(magnitudes[magnitudes > 0].numpy(), QUANTILE)) if bool((magnitudes > 0).any()) else 1.0
-    return Steps(weight, most / input_range(activation_bits, signed=signed)[1], signed)
+    step, signed = first_input_step(x.numpy(), activation_bits)
+    return Steps(weight, step, signed)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, teacher: Tensor | None, share: float, temperature: float) -> Tensor:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cosim.training.quantize import input_range, mse_step, round_inputs, round_weights, weight_top
+from cosim.training.quantize import first_input_step, input_range, mse_step, round_inputs, round_weights, weight_top
 from workloads.errors import SimulationError
 
 VALUES = st.floats(-8, 8, width=32).filter(lambda value: value == 0 or abs(value) > 1e-6)
@@ -127,3 +127,12 @@ def test_inputs_inside_the_range_are_off_by_half_a_step_at_most_and_keep_their_o
     assert np.all(np.abs(x - whole * step)[inside] <= step / 2 + 1e-12)
     assert set(whole[x / step > high]) <= {high}
     assert set(whole[x / step < low]) <= {low}
+
+
+def test_first_steps_of_inputs_leave_zeros_out_of_count():
+    """1 ... 4 and any number of zeros: the quantile is that of 1 ... 4."""
+    few, many = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0] * 500 + [1.0, 2.0, 3.0, 4.0])
+    assert first_input_step(few, 8) == first_input_step(many, 8) == (pytest.approx((3 + 0.9985) / 255), False)
+    assert first_input_step(-many, 3) == (pytest.approx(3.9985 / 3), True)
+    assert first_input_step(-many, 1) == (pytest.approx(3.9985), False)
+    assert first_input_step(np.zeros(3), 4) == (1 / 15, False)
