@@ -6,7 +6,7 @@ layer. Everything that is chosen is chosen on a validation part of the training 
 
 from __future__ import annotations
 
-from cosim.training.adc_net import AdcAware, AdcAwareConfig, Array, Start, WholeLayer, WholeNet, best_step, full_step, validation_split
+from cosim.training.adc_net import AdcAware, AdcAwareConfig, Array, Start, WholeLayer, WholeNet, best_step, full_step
 from cosim.training.quantize import input_range
 from cosim.training.samples import thinned
 from hw_models.cim.spec import CimMacroSpec
@@ -23,7 +23,6 @@ __all__ = [
     "full_step",
     "train_adc_aware",
     "train_start",
-    "validation_split",
 ]
 
 

@@ -145,18 +145,6 @@ def full_step(spec: CimMacroSpec) -> float:
     return max(1.0, largest_sum(spec) / float(2**n_bits - 1))
 
 
-def validation_split(labels: Array, seed: int, share: float = 0.1) -> tuple[Ints, Ints]:
-    """Rows to train on and rows to validate on, a share of each class drawn from the seed."""
-    rng = np.random.default_rng(seed)
-    train, held = [], []
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        n = round(rows.size * share)
-        held.append(rows[:n])
-        train.append(rows[n:])
-    return np.concatenate(train), np.concatenate(held)
-
-
 @dataclass(frozen=True, eq=False)
 class Start:
     """What the last phase begins with: a float network [(weight [n, k], bias [n])] and its rounded successor, latent and whole."""

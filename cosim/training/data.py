@@ -73,9 +73,10 @@ class _Source(NamedTuple):
 
 
 # Test rows and scales are conventions of this project; mean and std are those of the pixels of MNIST and of the digits, rounded.
+MNIST, DIGITS = Scale(255.0, 0.1307, 0.3081), Scale(16.0, 0.305, 0.376)
 _NAMED = {
-    "digits8x8": _Source(read_digits, 45, Scale(16.0, 0.305, 0.376)),
-    "mnist5k": _Source(read_mnist5k, 100, Scale(255.0, 0.1307, 0.3081)),
+    "digits8x8": _Source(read_digits, 45, DIGITS),
+    "mnist5k": _Source(read_mnist5k, 100, MNIST),
 }
 DATASETS = tuple(sorted(_NAMED))
 ROTATED = "_rotated"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from cosim.training.data import DIGITS, MNIST
 from cosim.training.group_conv import group_conv, lifting_conv, max_over_turns, norm_over_turns
 from cosim.training.network import Network
 from workloads.errors import WorkloadError, suggest
@@ -18,9 +19,7 @@ Build = Callable[[ProgramBuilder], str]
 Scaling = tuple[float, float, float]
 
 IMAGE, MNIST_PIXELS, DIGITS_PIXELS = (1, 28, 28), 784, 64
-# (full, mean, std) of x = (raw / full - mean) / std. Mean and deviation of pixels are those of the training images of each set.
-MNIST: Scaling = (255.0, 0.1307, 0.3081)
-DIGITS: Scaling = (16.0, 0.305, 0.376)
+# (full, mean, std) of x = (raw / full - mean) / std, where it is not that of the data set.
 PLAIN: Scaling = (255.0, 0.0, 1.0)
 
 _LENET = "LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, Proc. IEEE 86 (1998) 2278"

@@ -16,7 +16,6 @@ from cosim.training.adc_aware import (
     full_step,
     train_adc_aware,
     train_start,
-    validation_split,
 )
 from hw_models.catalog import build_part_device
 from workloads.errors import SimulationError
@@ -50,15 +49,6 @@ def test_the_best_step_reads_its_sums_exactly_where_it_can():
 def test_full_steps_by_hand():
     assert full_step(macro(128, 3)) == 128 / 7
     assert full_step(macro(64, 8)) == 1
-
-
-def test_a_share_of_each_class_is_held_out():
-    labels = np.repeat(np.arange(3), 20)
-    train, held = validation_split(labels, 0)
-    assert sorted([*train, *held]) == list(range(60))
-    assert np.bincount(labels[held]).tolist() == [2, 2, 2]
-    assert (validation_split(labels, 0)[1] == held).all()
-    assert (validation_split(labels, 1)[1] != held).any()
 
 
 def test_a_network_by_hand():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosim.training.adc_net import LEAST_STEP, AdcAwareConfig, WholeLayer, WholeNet, best_step, full_step, validation_split
+from cosim.training.adc_net import LEAST_STEP, AdcAwareConfig, WholeLayer, WholeNet, best_step, full_step
 from hw_models.catalog import build_part_device
 from hw_models.cim.functional import ProgrammedArray
 from workloads.errors import SimulationError
@@ -120,15 +120,6 @@ def test_calibration_takes_the_best_step_of_what_each_layer_is_given():
 @pytest.mark.parametrize(("rows", "n_bits", "step"), [(128, 1, 128.0), (256, 3, 256 / 7), (7, 3, 1.0), (4, 3, 1.0)])
 def test_a_full_step_spreads_the_codes_over_all_rows_but_not_below_a_cell(rows, n_bits, step):
     assert full_step(macro(rows, n_bits)) == pytest.approx(step)
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.integers(0, 9), st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]))
-def test_a_split_divides_the_rows_of_each_class_by_its_share(labels, seed, share):
-    given_labels = np.array(labels)
-    train, held = validation_split(given_labels, seed, share)
-    assert sorted([*train, *held]) == list(range(given_labels.size))
-    for label in set(labels):
-        assert (given_labels[held] == label).sum() == round(labels.count(label) * share)
 
 
 @pytest.mark.parametrize(
