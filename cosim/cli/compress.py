@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cosim.cli.common import check_out_dir, echo_json, note, warm_up_if_cold, write_files
-from cosim.cli.training_options import Seeds, progress
+from cosim.cli.training_options import job_options, progress
 
 _STAGES = "stages"
 
@@ -16,19 +16,12 @@ _STAGES = "stages"
 @click.command("compress")
 @click.argument("network")
 @click.option(
-    "--data", "data", default=None, metavar="D", help="A data set by name, an .npz file or a folder of images.  [default: the network's]"
-)
-@click.option(
     "--chip", default="edge_cim_soc", show_default=True, metavar="C", help="A chip with compute-in-memory arrays, or a YAML file."
 )
 @click.option("--max-drop-points", type=float, required=True, metavar="X", help="Most points below the dense 8-bit control.")
-@click.option("--seeds", type=Seeds(), default="0,1,2", show_default=True, help="Seeds of weights, batches and validation images.")
-@click.option("--split-seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Which images are test images.")
 @click.option("--epochs", type=click.IntRange(1), default=None, metavar="N", help="Epochs of tuning.  [default: the recipe's]")
 @click.option("--quick", is_flag=True, help="A smaller grid and fewer epochs: a first look.")
-@click.option("--resume", is_flag=True, help="Go on where a run with the same options stopped.")
-@click.option("--out", "out_dir", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder for all files.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+@job_options
 def command(network: str, out_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Compress NETWORK for a chip, beside uniform bits with magnitude pruning; write networks (.npz, .onnx) and a page with the front."""
     from cosim.training.compress_summary import summary

@@ -8,32 +8,25 @@ from typing import Any
 import click
 
 from cosim.cli.common import check_out_dir, echo_json, note, warm_up_if_cold, write_files
-from cosim.cli.training_options import Seeds, percent, progress
+from cosim.cli.training_options import job_options, percent, progress
 
 _CHECKPOINTS = "checkpoints"
 
 
 @click.command("train")
 @click.argument("network")
-@click.option(
-    "--data", "data", default=None, metavar="D", help="A data set by name, an .npz file or a folder of images.  [default: the network's]"
-)
 @click.option("--chip", default="edge_cim_soc", show_default=True, metavar="C", help="A chip, or a compute-in-memory macro by name.")
 @click.option("--epochs", type=click.IntRange(0), default=None, metavar="N", help="Epochs against the hardware.  [default: the recipe's]")
-@click.option("--seeds", type=Seeds(), default="0,1,2", show_default=True, help="Seeds of weights, batches and chips.")
-@click.option("--split-seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Which images are test images.")
 @click.option("--weight-bits", type=click.IntRange(2, 16), default=None, metavar="N", help="Bits of weights.  [default: real; 8 on arrays]")
 @click.option(
-    "--activation-bits", type=click.IntRange(1, 16), default=None, metavar="N", help="Bits of activations.  [default: as weights]"
+    "--activation-bits", type=click.IntRange(1, 16), default=None, metavar="N", help="Bits of activations.  [default: real; 8 on arrays]"
 )
 @click.option(
     "--noise", default="chip", show_default=True, metavar="SIGMA|NAME|chip", help="Standard deviation, a model of cells, or the chip."
 )
 @click.option("--exact/--surrogate", "exact", default=False, help="How converters act in training.  [default: surrogate]")
 @click.option("--no-control", is_flag=True, help="Leave out the control that trains without the hardware.")
-@click.option("--resume", is_flag=True, help="Go on where a run with the same options stopped.")
-@click.option("--out", "out_dir", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder for all files.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+@job_options
 def command(network: str, out_dir: Path, *, as_json: bool, **options: Any) -> None:
     """Train NETWORK for its hardware; write the networks, a report, and checkpoints that a stopped run goes on from."""
     check_out_dir(out_dir)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
-from cosim.cli.common import note
+from cosim.cli.common import Command, note
 
 
 class Seeds(click.ParamType[tuple[int, ...]]):
@@ -28,6 +29,29 @@ class Seeds(click.ParamType[tuple[int, ...]]):
         if len(set(seeds)) < len(seeds):
             self.fail(f"{value!r} names a seed twice", param, ctx)
         return seeds
+
+
+def job_options(command: Command) -> Command:
+    """Add what every command that trains a network takes: data, chances, and where things go."""
+    options = (
+        click.option(
+            "--data", default=None, metavar="D", help="A data set by name, an .npz file or a folder of images.  [default: the network's]"
+        ),
+        click.option(
+            "--seeds", type=Seeds(), default="0,1,2", show_default=True, help="Seeds of weights, batches, validation images and chips."
+        ),
+        click.option(
+            "--split-seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Which images are test images."
+        ),
+        click.option("--resume", is_flag=True, help="Go on where a run with the same options stopped."),
+        click.option(
+            "--out", "out_dir", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder for all files."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @contextmanager
