@@ -23,7 +23,7 @@ from timing import median_s  # noqa: E402
 
 from cosim.training.adc_aware import AdcAwareConfig, train_adc_aware, train_start  # noqa: E402
 from cosim.training.exact_product import ExactProduct  # noqa: E402
-from hw_models.catalog import build_part_device  # noqa: E402
+from cosim.training.hardware_choice import chosen  # noqa: E402
 
 N_IMAGES = 4000
 LIMIT_S, LIMIT_RATIO = 0.8, 5.0  # limits of the requirement: CPU seconds, and times digital training
@@ -41,7 +41,7 @@ def main() -> None:
     torch.set_num_threads(1)
     pixels, labels = images()
     config = AdcAwareConfig(float_epochs=1, round_epochs=1, epochs=4)
-    spec = getattr(build_part_device("cim_macro/ref_bitserial"), "spec")  # noqa: B009  (a macro's own kind of spec)
+    spec = chosen("ref_bitserial").hardware.macro
     start = train_start(pixels, labels, config, 0)
     exact_s = median_s(lambda: train_adc_aware(pixels, labels, spec, config, 0, start), 5)
     digital_s = median_s(lambda: train_adc_aware(pixels, labels, None, config, 0, start), 5)

@@ -70,6 +70,22 @@ def tree_m(x, n, region, leaves):
     return x["root_m"] * (1 - sqrt(region / n)) + 1.5 * block_m * (leaves - sqrt(leaves)) + leaves * (block_m - x["pitch_m"])
 
 
+def moved(n, x, op, rereads, n_row_tiles, n_col_tiles):
+    """How often inputs are fetched, and joules of buffers and of wires between them and the macros."""
+    outputs = op["m"] * op["groups"] * op["n"]
+    streamed = op["m"] * op["groups"] * op["k"] * op["activation_bits"] * rereads
+    refetches = rereads if op["input_bytes"] > x["buffer_bytes"] else 1
+    latched = op["m"] * op["groups"] * op["k"] * n["row_devices"] * n_col_tiles * op["activation_bits"]
+    buffer = op["input_bytes"] * refetches * x["in_write_j"] + streamed / 8 * x["in_read_j"] + latched * x["register_j"]
+    buffer += op["output_bytes"] * (x["out_write_j"] + x["out_read_j"])
+    cols = min(ceil(n_col_tiles / rereads), n["macros"])
+    rows = min(n_row_tiles, n["macros"])
+    in_m = tree_m(x, n["macros"], cols, cols)
+    out_m = tree_m(x, n["macros"], min(rows * cols, n["macros"]), rows) if n["in_tree"] else n_row_tiles * tree_m(x, n["macros"], 1, 1)
+    wires = (streamed * in_m + outputs * n["acc_bits"] * out_m) * x["wire_j"]
+    return refetches, buffer, wires
+
+
 def naive(n, x, op):
     """Count events array by array."""
     readouts, arrays, n_row_tiles, n_col_tiles = layout(n, op)
@@ -113,15 +129,7 @@ def naive(n, x, op):
     vector_ops = op["vector_ops"] + outputs * (n_row_tiles - 1)
     vector_s = (op["vector_ops"] + outputs * (arriving - 1)) / n["lanes"] * x["cycle_s"]
     fixed_s = x["launch_s"] + sum(stages) - pass_s + x["cycle_s"]
-    refetches = rereads if op["input_bytes"] > x["buffer_bytes"] else 1
-    latched = op["m"] * op["groups"] * op["k"] * n["row_devices"] * n_col_tiles * op["activation_bits"]
-    buffer = op["input_bytes"] * refetches * x["in_write_j"] + streamed / 8 * x["in_read_j"] + latched * x["register_j"]
-    buffer += op["output_bytes"] * (x["out_write_j"] + x["out_read_j"])
-    cols = min(ceil(n_col_tiles / rereads), n["macros"])
-    rows = min(n_row_tiles, n["macros"])
-    in_m = tree_m(x, n["macros"], cols, cols)
-    out_m = tree_m(x, n["macros"], min(rows * cols, n["macros"]), rows) if n["in_tree"] else n_row_tiles * tree_m(x, n["macros"], 1, 1)
-    wires = (streamed * in_m + outputs * n["acc_bits"] * out_m) * x["wire_j"]
+    refetches, buffer, wires = moved(n, x, op, rereads, n_row_tiles, n_col_tiles)
     parts = [driver, cell, reads * x["adc_j"], reads * x["readout_j"] + trees * x["adder_j"], buffer, wires, vector_ops * x["vector_j"]]
     return {
         "latency_s": fixed_s + max(array_s, link_s, vector_s),
