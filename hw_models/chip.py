@@ -211,7 +211,7 @@ def _explain(error: ValidationError, model: type[BaseModel], path: str, document
     message = first["msg"].removeprefix("Value error, ")
     given = first.get("input")
     if first["type"] == "extra_forbidden":
-        known = [yaml_key(name) for name in _fields_at(model, first["loc"][:-1])]
+        known = [yaml_key(name) for name in fields_at(model, first["loc"][:-1])]
         message = f"unknown key; {suggest(str(first['loc'][-1]), known)}"
     elif first["type"] == "missing":
         message = "this key is required"
@@ -231,7 +231,7 @@ def _as_written(given: object, path: str, document: Document) -> object:
     return node
 
 
-def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
+def fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     """Field names of the model that sits at a location inside another."""
     for part in loc:
         fields = {yaml_key(name): field.annotation for name, field in model.model_fields.items()}

@@ -1,0 +1,1 @@
+"""Samplers: what to try next. One interface, ask and tell; found by name."""

@@ -1,0 +1,1 @@
+"""Gaussian processes over level codes: kernels of categorical and ordinal axes, fits, posteriors."""
