@@ -118,11 +118,14 @@ def read_bound(text: str) -> Bound:
         raise SpecError(f"bound {text!r} cannot be read; write a metric, <= or >=, and a value with its unit, such as latency <= 10 ms")
     name, sense, value = match.groups()
     found = metric(name)
-    return Bound(found, {"≤": "<=", "≥": ">="}.get(sense, sense), _limit(found, value, text))
+    try:
+        return Bound(found, {"≤": "<=", "≥": ">="}.get(sense, sense), read_value(found, value))
+    except SpecError as error:
+        raise SpecError(f"bound {text!r}: {error}") from None
 
 
-def _limit(found: Metric, value: str, text: str) -> float:
-    """Turn the value of a bound to SI, or percent."""
+def read_value(found: Metric, value: str) -> float:
+    """Return a value with its unit, such as "10 ms" or "92 %", in SI or percent; raises SpecError that says what would do."""
     try:
         if found.unit in UNITS:
             return parse_quantity(value, found.unit)
@@ -133,7 +136,7 @@ def _limit(found: Metric, value: str, text: str) -> float:
     except ValueError as error:
         example = {"J s": "2 mJ ms", "%": "92 %", "dB": "20 dB"}.get(found.unit, "0.5")
         hint = str(error) if found.unit in UNITS else f"write {found.name} {example}"
-        raise SpecError(f"bound {text!r}: {hint}") from None
+        raise SpecError(hint) from None
 
 
 def _edp_unit(unit: str) -> float:

@@ -172,9 +172,7 @@ class _Loop:
         """Wait for the oldest suggestion, and tell the sampler."""
         index, levels, row, fidelity, spent, pending = self.out.popleft()
         outcome = pending.result()
-        wanted = self.search.wanted
-        values = {one.name: float(v) for one, v in zip(wanted.objectives, outcome.objectives, strict=True)}
-        values |= {one.label: float(v) for one, v in zip(wanted.limits, outcome.limited, strict=True)}
+        values = named_values(self.search.wanted, outcome.objectives, outcome.limited)
         self.sampler.tell(levels, values, fidelity if len(self.search.costs) > 1 else None)
         trial = Trial(index, row, fidelity, self.search.costs[fidelity], spent, outcome, self._gains(outcome, fidelity))
         self.told.append(trial)
@@ -189,6 +187,12 @@ class _Loop:
         before = [one.outcome for one in self.told if one.fidelity == self.top]
         scores = scores_of(self.search.wanted, [*before, outcome])
         return bool(len(before) in scores.front.tolist())
+
+
+def named_values(wanted: Wanted, objectives: Floats, limited: Floats) -> dict[str, float]:
+    """Return values by the names that a sampler knows them by."""
+    found = {one.name: float(v) for one, v in zip(wanted.objectives, objectives, strict=True)}
+    return found | {one.label: float(v) for one, v in zip(wanted.limits, limited, strict=True)}
 
 
 def scores_of(wanted: Wanted, outcomes: Sequence[Outcome]) -> Scores:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from cosim.study.objectives import Bound, Objective, combined, values_of
+from cosim.study.objectives import METRICS, Bound, Objective, combined, values_of
 from cosim.study.spec import Study
 from workloads.errors import SpecError
 
@@ -55,6 +55,10 @@ class Wanted:
             np.stack(values, axis=1),
             np.stack(found, axis=1) if found else np.empty((n, 0)),
         )
+
+    def combine_one(self, name: str, columns: Mapping[str, Floats]) -> Floats:
+        """[n_points] one metric, workloads combined as objectives are."""
+        return combined(METRICS[name], values_of(METRICS[name], columns), self.weights, self.combine)
 
     def _limited(self, limit: Limit, columns: Mapping[str, Floats]) -> Floats:
         values = values_of(limit.bound.metric, columns)
