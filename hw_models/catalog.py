@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hw_models.memory.base import Memory
 from hw_models.memory.registry import memory_kinds
 from hw_models.registry import Device, device_kinds
 from hw_models.specs import numbers_without_source
+from hw_models.units import same_value
 from hw_models.yaml_file import Document, Place, merge, read_yaml
 from workloads.errors import SpecError, suggest
 from workloads.plugins import load_entry_points
@@ -49,20 +51,56 @@ def list_parts() -> Mapping[str, Path]:
     return {str(path.relative_to(PARTS_DIR).with_suffix("")): path for path in sorted(PARTS_DIR.glob("*/*.yaml"))}
 
 
-def load_chip(source: str | Path) -> Chip:
-    """Load a chip by catalog name or by path; raises SpecError with file, line, key and way out."""
-    document = resolve_chip(source)
+def load_chip(source: str | Path, fields: Mapping[str, Any] | None = None) -> Chip:
+    """Load a chip by catalog name or by path, some fields set as if its file said so; raises SpecError with file, line, key and way out.
+
+    `fields` maps dotted keys of the file (`devices.cim.adc.n_bits`, `memory.backing.part`) to values as a file would give them.
+    """
+    document = resolve_chip(source, fields)
     digest = hashlib.sha256(json.dumps(document.data, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return build_chip(document, digest)
 
 
-def resolve_chip(source: str | Path) -> Document:
-    """Return a chip's whole description: bases and parts merged in, notes moved to the part they speak of."""
-    document = _with_base(_chip_path(source), ())
-    document = _expand_parts(document)
-    _push_notes_down(document)
-    _sink_notes(document.data)
-    return document
+def resolve_chip(source: str | Path, fields: Mapping[str, Any] | None = None) -> Document:
+    """Return a chip's whole description: bases and parts merged in, notes moved to the part they speak of, fields set."""
+    return resolve_fields(read_chip(source), fields or {})
+
+
+def read_chip(source: str | Path) -> Document:
+    """Return a chip's file on top of its bases, its parts not merged in yet."""
+    return _with_base(_chip_path(source), ())
+
+
+def resolve_fields(document: Document, fields: Mapping[str, Any]) -> Document:
+    """Set fields of a description that `read_chip` gave, or of a piece of one, and merge parts in; `document` stays as it is.
+
+    A field that has its value already, by a part or by the file, is left alone, and so is what notes say of it.
+    """
+    parts = {path: value for path, value in fields.items() if path.rpartition(".")[2] in {"part", "kind"}}
+    first = _resolved(document, parts)
+    rest = {path: value for path, value in fields.items() if path not in parts and not same_value(_lookup(first.data, path), value)}
+    return _resolved(document, {**parts, **rest}) if rest else first
+
+
+def _resolved(document: Document, fields: Mapping[str, Any]) -> Document:
+    copied = Document(deepcopy(document.data), dict(document.places))
+    for path, value in fields.items():
+        set_field(copied.data, path, value)
+    copied = _expand_parts(copied)
+    _push_notes_down(copied)
+    _sink_notes(copied.data)
+    return copied
+
+
+def set_field(data: dict[str, Any], path: str, value: Any) -> None:
+    """Set what stands at a dotted key; raises SpecError where a number or word stands on the way to it."""
+    *above, last = path.split(".")
+    node = data
+    for part in above:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise SpecError(f"{path}: {part!r} holds {node!r}, which has no keys of its own; set {part!r} itself")
+    node[last] = value
 
 
 def _chip_path(source: str | Path) -> Path:
@@ -160,11 +198,22 @@ def _lookup(data: Mapping[str, Any], key: str) -> Any:
 def _read_part(name: str, place: Place | None) -> Document:
     parts = list_parts()
     if name in parts:
-        return read_yaml(parts[name])
+        return _shipped_part(name)
     beside = (place.path.parent if place else Path()) / name
     if beside.suffix in {".yaml", ".yml"} and beside.is_file():
         return read_yaml(beside)
     raise SpecError(f"{place}: part: {name!r} is neither in the catalog nor a file beside this one; {suggest(name, parts)}")
+
+
+@cache
+def _text_of_part(name: str) -> Document:
+    return read_yaml(list_parts()[name])
+
+
+def _shipped_part(name: str) -> Document:
+    """Return a fresh copy of a shipped part, which is read once: studies ask for the same ones again and again."""
+    document = _text_of_part(name)
+    return Document(deepcopy(document.data), dict(document.places))
 
 
 def _push_notes_down(document: Document) -> None:

@@ -105,7 +105,7 @@ def build_chip(document: Document, digest: str) -> Chip:
     memories = _build_memories(spec, document)
     devices = {name: build_device(name, document, f"devices.{name}") for name in spec.devices}
     _check_names(spec, memories, document)
-    links = {name: _build_link(name, document) for name in devices}
+    links = {name: build_link(name, document) for name in devices}
     backing = memories["backing"]
     return Chip(
         name=spec.name,
@@ -153,7 +153,7 @@ def _section(document: Document, path: str) -> Section:
     return cast("Section", node)
 
 
-def _build_link(name: str, document: Document) -> Link:
+def build_link(name: str, document: Document) -> Link:
     """Build the link of a device: its own section, or the one called `default`."""
     sections = document.data.get("links", {})
     key = name if name in sections else "default"

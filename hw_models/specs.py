@@ -43,9 +43,8 @@ class Spec(BaseModel):
     @model_validator(mode="after")
     def _ranges_of_something(self) -> Self:
         """Refuse a range whose key is none of the spec's: it would be lost without a word."""
-        known = {yaml_key(name) for name in type(self).model_fields} - {"ranges", "sources", "assumed"}
         for key in self.ranges:
-            head = key.partition(".")[0]
+            head, known = key.partition(".")[0], _keys_of(type(self))
             if head not in known:
                 raise ValueError(f"ranges: {key}: there is no such key; {suggest(head, known)}")
         return self
@@ -78,6 +77,12 @@ class Spec(BaseModel):
             if name in self.assumed:
                 return name, DEFAULT_ASSUMED_FACTOR
         return key, 1.0
+
+
+@cache
+def _keys_of(spec_class: type[Spec]) -> frozenset[str]:
+    """Return the YAML keys of a spec that hold values."""
+    return frozenset(yaml_key(name) for name in spec_class.model_fields) - {"ranges", "sources", "assumed"}
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache, lru_cache
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -50,6 +51,7 @@ _EXAMPLE = {
     "J/op": "0.2 pJ/MAC", "W/m2": "10 mW/mm2", "op/s": "4 TOPS", "F/m": "0.2 fF/um",
 }  # fmt: skip
 
+_ENDLESS = (math.inf, -math.inf)
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*$")
 
 
@@ -58,10 +60,19 @@ def parse_quantity(text: object, unit: str) -> float:
 
     Raises ValueError when the text is a bare number, has a unit of another quantity, or no number at all.
     """
+    if isinstance(text, str):
+        return _parsed(text, unit)
     example = f"write a quantity in {unit}, such as {_EXAMPLE[unit]!r}"
-    if isinstance(text, bool) or not isinstance(text, (str, int, float)):
+    if isinstance(text, bool) or not isinstance(text, (int, float)):
         raise ValueError(f"{example}; got {text!r}")  # noqa: TRY004  (pydantic turns ValueError into a located error)
-    match = _NUMBER.match(str(text))
+    raise ValueError(f"{example}; got {text!r}{'' if text in _ENDLESS or text != text else ' without a unit'}")  # noqa: PLR0124  (nan)
+
+
+@lru_cache(maxsize=8192)
+def _parsed(text: str, unit: str) -> float:
+    """As `parse_quantity`, for texts; studies ask for the same ones again and again."""
+    example = f"write a quantity in {unit}, such as {_EXAMPLE[unit]!r}"
+    match = _NUMBER.match(text)
     if match is None:
         raise ValueError(f"{example}; got {text!r}")
     number, symbol = match.groups()
@@ -76,6 +87,17 @@ def parse_quantity(text: object, unit: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{example}; got {text!r}, which is not finite")
     return value
+
+
+def same_value(given: object, other: object) -> bool:
+    """Whether two values of a file say the same: equal, or one quantity in two units ("0.9 V", "900 mV")."""
+    if not (isinstance(given, str) and isinstance(other, str)):
+        return given == other and isinstance(given, bool) == isinstance(other, bool)
+    a, b = _NUMBER.match(given), _NUMBER.match(other)
+    if a is None or b is None:
+        return given == other
+    tables = [table for table in UNITS.values() if a[2] in table and b[2] in table]
+    return given == other or any(float(a[1]) * table[a[2]] == float(b[1]) * table[b[2]] for table in tables)
 
 
 def _field(unit: str) -> tuple[BeforeValidator, WithJsonSchema]:
@@ -115,6 +137,7 @@ SUFFIXES = (
 )  # fmt: skip
 
 
+@cache
 def yaml_key(field_name: str) -> str:
     """Return the YAML key of a spec field: the name without its unit suffix."""
     for suffix in SUFFIXES:

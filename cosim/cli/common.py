@@ -94,14 +94,16 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-def warm_up_if_cold(*policies: str) -> None:
-    """On a machine's first use of models and policies, say that kernels are being compiled, and compile them with progress."""
+def warm_up_if_cold(*policies: str, study: bool = False) -> None:
+    """On a machine's first use of models and policies, or studies, say that kernels are being compiled, and compile them with progress."""
     if os.environ.get("NUMBA_DISABLE_JIT") == "1":
         return
-    from cosim.cli.warmup import built_in_policies, cold_steps, run_steps
+    from cosim.cli.warmup import built_in_policies, cold_steps, run_steps, study_step
 
     known = built_in_policies()
     todo = cold_steps(name for name in dict.fromkeys(text.partition(":")[0] for text in policies) if name in known)
+    if study and not study_step().mark.exists():
+        todo.append(study_step())
     if todo:
         note(f"First use on this machine: compiling {', '.join(step.label for step in todo)} once (some seconds).")
         run_steps(todo, show_progress=sys.stderr.isatty())

@@ -26,7 +26,7 @@ _MODELS = (
     ("compute in memory", "device", "cim_macro/reram_22nm_256x256"),
 )
 _NETWORK = "lenet5"
-_MODEL_KERNELS, _POLICY = "hw_models.kernels", "policy "
+_MODEL_KERNELS, _POLICY, _POINTS = "hw_models.kernels", "policy ", "design points"
 _BUDGET_S = 0.05  # of a search that only has to be compiled
 
 
@@ -108,8 +108,8 @@ def _start_beside(others: Sequence[Step]) -> subprocess.Popen[bytes] | None:
 
 
 def _compile_beside(names: Sequence[str]) -> None:
-    """What the second process does: the steps of engine and policies that it was given."""
-    for step in steps(name for name in names if name != "engine"):
+    """What the second process does: the steps of engine, policies and studies that it was given."""
+    for step in [*steps(name for name in names if name not in {"engine", _POINTS}), study_step()]:
         if step.label.removeprefix(_POLICY) in names and step.package != _MODEL_KERNELS:
             step.run()
 
@@ -187,13 +187,29 @@ def compile_functional_kernels() -> None:
             array.multiply(np.ones((1, 4)), 8, lossless=True)
 
 
+def study_step() -> Step:
+    """Return what compiles the kernels that evaluate points of studies; only studies need it."""
+    return Step(_POINTS, "cosim.study.kernels", _use_points)
+
+
+def _use_points() -> None:
+    """Evaluate two points of a small study: one kernel serves all policies and fidelities."""
+    from cosim.study.evaluate import Evaluator
+    from cosim.study.space import Axis, Space
+    from cosim.study.spec import Study, StudyWorkload
+
+    space = Space((Axis("bits", "categorical", (4, 8), ("weight_bits",)),))
+    study = Study("warmup", "", space, ("edge_cim_soc",), (StudyWorkload(_NETWORK, _NETWORK),), ())
+    Evaluator(study).evaluate(space.listed)
+
+
 @click.command("warmup")
 def command() -> None:
-    """Compile the kernels of models, engine and policies, and keep them for later runs."""
+    """Compile the kernels of models, engine, policies and studies, and keep them for later runs."""
     from hw_models.kernels._jit import cache_root
 
     functional = Step("functional arrays", _MODEL_KERNELS, compile_functional_kernels)
-    run_steps([*steps(built_in_policies()), functional], show_progress=True)
+    run_steps([*steps(built_in_policies()), functional, study_step()], show_progress=True)
     click.echo(f"kernels are compiled and kept in {cache_root() / 'kernels'}")
 
 

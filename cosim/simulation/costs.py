@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from hw_models.chip import Chip
 from hw_models.cost import CostTable
 from hw_models.registry import Device
+from hw_models.specs import Spec
 from workloads.errors import MappingError
 from workloads.graph import Workload
 from workloads.optable import OpTable
@@ -98,11 +100,11 @@ def _snr_or_none(snr_db: float) -> float | None:
     return None if np.isnan(snr_db) else snr_db
 
 
-def _costs_of(device: Device, ops: OpTable) -> CostTable:
-    """Ask a device for its costs and check them, so that a slip in a plug-in cannot become a number in a report."""
+def costs_of(device: Device, ops: OpTable, specs: Sequence[Spec] | None = None) -> CostTable:
+    """Ask a device for its costs, or for those of its variants, and check them: a slip in a plug-in cannot become a number in a report."""
     who = f"device {device.name!r} of kind {device.kind!r}"
     try:
-        table = type(device).costs([device.spec], ops)
+        table = type(device).costs([device.spec] if specs is None else specs, ops)
     except OverflowError:
         raise MappingError(f"{who}: a number of its description is too large to count with") from None
     try:
@@ -118,14 +120,19 @@ def cost_ops(chip: Chip, workload: Workload) -> OpCosts:
     Raises MappingError when no device supports some op, naming the op and the devices.
     """
     table = OpTable.from_workload(workload)
-    tables = tuple(_costs_of(device, table) for device in chip.devices.values())
+    tables = tuple(costs_of(device, table) for device in chip.devices.values())
     costs = OpCosts(workload, tuple(chip.devices), tables, table.row_of_op)
     lost = np.flatnonzero(~costs.supported.any(axis=1))
     if lost.size:
-        op = workload.ops[int(lost[0])]
-        more = f" (and {lost.size - 1} more)" if lost.size > 1 else ""
-        raise MappingError(
-            f"{workload.name}: op {op.name!r} ({op.op_type}){more} runs on no device of {chip.name}: "
-            f"{', '.join(chip.devices)}; add a device that supports it, such as a cpu"
-        )
+        raise unsupported(chip.name, tuple(chip.devices), workload, int(lost[0]), lost.size)
     return costs
+
+
+def unsupported(chip_name: str, device_names: tuple[str, ...], workload: Workload, first: int, n_lost: int) -> MappingError:
+    """Return the error of a network with ops that no device of a chip runs: the first of them, and how many."""
+    op = workload.ops[first]
+    more = f" (and {n_lost - 1} more)" if n_lost > 1 else ""
+    return MappingError(
+        f"{workload.name}: op {op.name!r} ({op.op_type}){more} runs on no device of {chip_name}: "
+        f"{', '.join(device_names)}; add a device that supports it, such as a cpu"
+    )

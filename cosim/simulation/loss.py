@@ -20,5 +20,9 @@ def loss_of(costs: OpCosts) -> NDArray[np.float64] | None:
     """
     if all(table.output_snr is None for table in costs.tables):
         return None
-    snr_db = np.stack([table.output_snr_db[0][costs.row_of_op] for table in costs.tables], axis=1)
+    return loss_of_snr(np.stack([table.output_snr_db[0][costs.row_of_op] for table in costs.tables], axis=1))
+
+
+def loss_of_snr(snr_db: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Accuracy that ops of some output SNR lose, 0 where it is NaN: not analog."""
     return np.where(np.isnan(snr_db), 0.0, np.minimum(1.0, LOSS_PER_NSR * 10.0 ** (-np.nan_to_num(snr_db, nan=np.inf) / 10.0)))

@@ -60,7 +60,7 @@ def plan_residency(
     copies = _duplicate(chip, workload, costs, array_device)
     on_arrays = {name for op, device in zip(workload.ops, array_device, strict=True) if device >= 0 for name in op.weights}
     capacity = chip.shared.capacity_bytes if chip.shared else 0.0
-    in_shared, peak = _place_activations(workload, capacity)
+    in_shared, peak = place_activations(workload, capacity)
     pinned = _pin_weights(workload, on_arrays, capacity - peak, keep) if chip.spec.memory.pin_weights else set()
     home = {name: chip.shared if name in in_shared and chip.shared else chip.backing for name in workload.tensors}
     _check_capacity(chip, workload, on_arrays, in_shared)
@@ -123,7 +123,7 @@ def _joules_saved(chip: Chip, workload: Workload, costs: OpCosts, index: int) ->
     return gain
 
 
-def _place_activations(workload: Workload, capacity_bytes: float) -> tuple[set[str], int]:
+def place_activations(workload: Workload, capacity_bytes: float) -> tuple[set[str], int]:
     """Walk the ops in order and keep results on the chip while the live ones fit; return names and peak bytes."""
     last_use = {name: i for i, op in enumerate(workload.ops) for name in op.inputs}
     live: dict[str, int] = {}
@@ -153,7 +153,7 @@ def _pin_weights(workload: Workload, on_arrays: set[str], capacity_bytes: float,
     return pinned
 
 
-def _peak_outside_bytes(workload: Workload, in_shared: set[str]) -> int:
+def peak_outside_bytes(workload: Workload, in_shared: set[str]) -> int:
     """Largest sum of activations, inputs and caches that live in the backing store at one time."""
     n_bytes = {name: t.n_bytes for name, t in workload.tensors.items() if t.kind is not TensorKind.WEIGHT and name not in in_shared}
     last_use = {name: i for i, op in enumerate(workload.ops) for name in op.inputs if name not in workload.outputs}
@@ -169,7 +169,7 @@ def _peak_outside_bytes(workload: Workload, in_shared: set[str]) -> int:
 def _check_capacity(chip: Chip, workload: Workload, on_arrays: set[str], in_shared: set[str]) -> None:
     """Refuse a network whose stored weights or spilled activations exceed the memory that holds them."""
     stored = sum(t.n_bytes for t in workload.weight_tensors if t.name not in on_arrays)
-    spilled = _peak_outside_bytes(workload, in_shared)
+    spilled = peak_outside_bytes(workload, in_shared)
     needs = {chip.weights.name: (chip.weights, stored, "weights")}
     if chip.backing is chip.weights:
         needs[chip.weights.name] = (chip.weights, stored + spilled, "weights and activations")
@@ -177,7 +177,12 @@ def _check_capacity(chip: Chip, workload: Workload, on_arrays: set[str], in_shar
         needs[chip.backing.name] = (chip.backing, spilled, "activations")
     for name, (memory, n_bytes, what) in needs.items():
         if n_bytes > memory.capacity_bytes:
-            raise MappingError(
-                f"{workload.name} on {chip.name}: {what} need {n_bytes / 2**20:.1f} MiB but {name} holds "
-                f"{memory.capacity_bytes / 2**20:.1f} MiB; choose fewer bits, a smaller network or a larger memory"
-            )
+            raise too_large(workload.name, chip.name, what, n_bytes, name, memory.capacity_bytes)
+
+
+def too_large(workload_name: str, chip_name: str, what: str, n_bytes: float, memory_name: str, capacity_bytes: float) -> MappingError:
+    """Return the error of a network of which something does not fit the memory that has to hold it."""
+    return MappingError(
+        f"{workload_name} on {chip_name}: {what} need {n_bytes / 2**20:.1f} MiB but {memory_name} holds "
+        f"{capacity_bytes / 2**20:.1f} MiB; choose fewer bits, a smaller network or a larger memory"
+    )

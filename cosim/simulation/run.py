@@ -77,6 +77,10 @@ class Simulation:
         """Return what a policy sees, with the tables that the engine plays."""
         return self._prepared()[3]
 
+    def plan(self) -> Plan:
+        """Return what the policy plans, without playing it."""
+        return self._plan(self.instance())
+
     def _prepared(self) -> tuple[OpCosts, Residency, Traffic, Instance]:
         """Check, cost, and decide where weights reside."""
         if self.fidelity not in FIDELITIES:

@@ -114,11 +114,16 @@ def _refuse_homeless(chip: Chip, workload: Workload, costs: OpCosts, supported: 
         i = int(lost[0])
         d = int(np.flatnonzero(costs.supported[i])[0])
         name, device = costs.device_names[d], list(chip.devices.values())[d]
-        raise MappingError(
-            f"{workload.name} on {chip.name}: the weights of op {workload.ops[i].name!r} ({lost.size} such ops) need "
-            f"{int(costs.n_arrays[i, d])} arrays of {name}, whose {device.n_arrays} are taken by other ops, and no other device "
-            f"runs it; choose fewer bits, more arrays, scratch arrays that are rewritten, or another device beside it"
-        )
+        raise homeless(chip.name, workload, i, lost.size, costs.n_arrays[i, d], name, device.n_arrays)
+
+
+def homeless(chip_name: str, workload: Workload, op: int, n_lost: int, n_arrays: float, device_name: str, n_held: int) -> MappingError:
+    """Return the error of a network with ops whose weights find no arrays on the only device that runs them."""
+    return MappingError(
+        f"{workload.name} on {chip_name}: the weights of op {workload.ops[op].name!r} ({n_lost} such ops) need "
+        f"{int(n_arrays)} arrays of {device_name}, whose {n_held} are taken by other ops, and no other device "
+        f"runs it; choose fewer bits, more arrays, scratch arrays that are rewritten, or another device beside it"
+    )
 
 
 def _weight_shares(op: Op, workload: Workload, residency: Residency, chip: Chip, index: dict[str, int]) -> dict[int, float]:
@@ -130,7 +135,7 @@ def _weight_shares(op: Op, workload: Workload, residency: Residency, chip: Chip,
         pinned = chip.shared if name in residency.pinned else None
         memory = index[(pinned or chip.weights).name]
         sizes[memory] = sizes.get(memory, 0.0) + workload.tensors[name].n_bytes
-    return _normalized(sizes)
+    return normalized(sizes)
 
 
 def _input_shares(op: Op, workload: Workload, residency: Residency, index: dict[str, int]) -> dict[int, float]:
@@ -138,7 +143,7 @@ def _input_shares(op: Op, workload: Workload, residency: Residency, index: dict[
     for name in stream_inputs(op):
         memory = index[residency.home[name].name]
         sizes[memory] = sizes.get(memory, 0.0) + workload.tensors[name].n_bytes
-    return _normalized(sizes)
+    return normalized(sizes)
 
 
 def _output_shares(op: Op, workload: Workload, residency: Residency, index: dict[str, int]) -> dict[int, float]:
@@ -146,7 +151,7 @@ def _output_shares(op: Op, workload: Workload, residency: Residency, index: dict
     for name in op.outputs:
         memory = index[residency.home[name].name]
         sizes[memory] = sizes.get(memory, 0.0) + workload.tensors[name].n_bytes
-    return _normalized(sizes)
+    return normalized(sizes)
 
 
 def stream_inputs(op: Op) -> tuple[str, ...]:
@@ -155,6 +160,7 @@ def stream_inputs(op: Op) -> tuple[str, ...]:
     return (op.inputs[0], *op.inputs[2:]) if dynamic else op.inputs
 
 
-def _normalized(sizes: dict[int, float]) -> dict[int, float]:
+def normalized(sizes: dict[int, float]) -> dict[int, float]:
+    """Return bytes by memory as shares of their sum; equal shares where nothing has bytes."""
     total = sum(sizes.values())
     return {key: size / total for key, size in sizes.items()} if total else dict.fromkeys(sizes, 1.0 / max(1, len(sizes)))

@@ -79,16 +79,25 @@ def output_error(
     if rows.size and (rows[0].min() < 1 or rows[1:].min() < 1 or rows[1:].max() > MAX_BITS):
         raise SpecError(f"output error: k must be 1 or more and bits 1 to {MAX_BITS}; got {rows.min()} to {rows[1:].max()}")
     distinct, place = np.unique(rows, axis=1, return_inverse=True)
-    path = SignalPath(_facts(spec), spec)
+    paths = {bits: SignalPath(_facts(spec, bits), spec) for bits in set(distinct[1].tolist())}
     data = None if inputs is None and weights is None else _Data(inputs, weights)
-    found = [_budget(path, *triple, n_columns, data) for triple in distinct.T.tolist()]
+    found = [_budget(paths[triple[1]], *triple, n_columns, data) for triple in distinct.T.tolist()]
     values = np.array(found, dtype=np.float64).reshape(-1, len(fields(ErrorBudget)))[place.ravel()]
     return ErrorBudget(*np.ascontiguousarray(values.T))
 
 
 def output_snr_db(spec: CimMacroSpec, k: ArrayLike, weight_bits: ArrayLike, activation_bits: ArrayLike) -> Floats:
-    """SNR [n] in dB of the outputs of products, of data of the default families."""
-    return output_error(spec, k, weight_bits, activation_bits).output_snr_db
+    """SNR [n] in dB of the outputs of products, of data of the default families; specs with equal paths are worked out once."""
+    rows = [np.asarray(x, dtype=np.int64) for x in (k, weight_bits, activation_bits)]
+    if any(row.shape != rows[0].shape for row in rows):
+        rows = list(np.broadcast_arrays(*rows))
+    return _snr_db(SignalPath(_facts(spec, MAX_BITS), spec), b"".join(row.tobytes() for row in rows)).copy()
+
+
+@lru_cache(maxsize=2048)
+def _snr_db(path: SignalPath, rows: bytes) -> Floats:
+    k, weight_bits, activation_bits = np.frombuffer(rows, dtype=np.int64).reshape(3, -1)
+    return output_error(path.spec, k, weight_bits, activation_bits).output_snr_db
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +116,23 @@ class _Data:
     weights: Histogram | None
 
 
-_OF_SPEC = ("rows", "cols", "rows_active", "domain", "bits_per_cell", "encoding", "subtraction")
-_OF_DATA = ("input_bits_per_pass", "n_adcs", "input_density")
+_OF_SPEC = ("rows", "rows_active", "domain", "bits_per_cell", "encoding", "subtraction")
+_OF_DATA = ("input_bits_per_pass", "input_density")
 _OF_CELL = ("r_lrs_ohm", "r_hrs_ohm", "wire_ohm", "noise", "programming_sigma", "read_sigma", "stuck_on", "stuck_off")
 _OF_ADC = ("n_bits", "range", "noise_lsb", "offset_lsb", "gain_sigma")
 
 
-def _facts(spec: CimMacroSpec) -> tuple[object, ...]:
+def _facts(spec: CimMacroSpec, weight_bits: int) -> tuple[object, ...]:
+    """All that outputs of weights at some bits depend on.
+
+    ADCs beyond one a slice of a weight change nothing, and none do without offset and gain; columns matter to wires alone.
+    """
+    n_slices = -(-weight_bits // spec.bits_per_cell) * (2 if spec.sign_bits and spec.slice_reads > 1 else 1)
+    adc = spec.adc
+    n_adcs = min(spec.n_adcs, n_slices) if adc and (adc.offset_lsb or adc.gain_sigma) else 0
+    cols = spec.cols if spec.cell.wire_ohm > 0 else 0
     own = [getattr(spec, name) for name in _OF_SPEC + _OF_DATA] + [getattr(spec.cell, name) for name in _OF_CELL]
-    return (*own, *((getattr(spec.adc, name) for name in _OF_ADC) if spec.adc else ()))
+    return (n_adcs, cols, *own, *((getattr(adc, name) for name in _OF_ADC) if adc else ()))
 
 
 @lru_cache(maxsize=4096)
@@ -124,9 +141,9 @@ def _budget(
 ) -> tuple[float, ...]:
     """The fields of an `ErrorBudget` for one product."""
     spec = path.spec
-    inputs = (data.inputs if data else None) or input_histogram(spec, activation_bits)
-    weights = (data.weights if data else None) or weight_histogram(spec, weight_bits)
-    x, w = input_digits(spec, inputs, activation_bits), weight_digits(spec, weights, weight_bits)
+    inputs, x = _inputs(SignalPath((spec.input_bits_per_pass, spec.input_density), spec), activation_bits, data.inputs if data else None)
+    cells = (spec.sign_bits, spec.slice_reads, spec.row_devices, spec.col_devices, spec.bits_per_cell)
+    weights, w = _weights(SignalPath(cells, spec), weight_bits, data.weights if data else None)
     signal = k * (inputs.mean_square * weights.mean_square - (inputs.mean * weights.mean) ** 2)
     rows = _Rows.of(spec, k)
     stuck = _stuck(spec, k, x, w)
@@ -135,6 +152,20 @@ def _budget(
     at = _Reading.of(spec, rows, x, w, n_columns)
     read = float((at.groups * at.units**2 * at.passed * at.noises.read).sum())
     return (signal, *_conversion(at), _programming(spec, at), stuck, read, _converter(spec, at), _ir_drop(at))
+
+
+@lru_cache(maxsize=256)
+def _inputs(path: SignalPath, activation_bits: int, given: Histogram | None) -> tuple[Histogram, Digits]:
+    """Inputs as given or of the default family, and their digits; the facts of `path` are those that these depend on."""
+    inputs = given or input_histogram(path.spec, activation_bits)
+    return inputs, input_digits(path.spec, inputs, activation_bits)
+
+
+@lru_cache(maxsize=256)
+def _weights(path: SignalPath, weight_bits: int, given: Histogram | None) -> tuple[Histogram, Digits]:
+    """Weights as given or of the default family, and their digits; the facts of `path` are those that these depend on."""
+    weights = given or weight_histogram(path.spec, weight_bits)
+    return weights, weight_digits(path.spec, weights, weight_bits)
 
 
 # --- rows ---------------------------------------------------------------------------------------------------------

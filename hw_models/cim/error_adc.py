@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hw_models.cim.functional_adc import AdcRange, fixed_range
 from hw_models.cim.spec import CimMacroSpec
+from hw_models.kernels.cim_range import best_range
 
 Floats = NDArray[np.float64]
 
@@ -169,8 +170,7 @@ def _fit(spec: CimMacroSpec, n_bits: int, sums: Sums, counts: Floats) -> AdcRang
         np.broadcast_to(lows, steps.shape).reshape(-1, n_slices),
     )
     zeros, all_steps = np.concatenate(begins), np.concatenate([*(r.step[None] for r in fixed), whole, steps.reshape(-1, n_slices)])
-    errors = read(values, zeros[..., None], all_steps[..., None], top) - values
-    best = (shares * errors**2).sum(axis=-1).argmin(axis=0)
+    best = best_range(np.ascontiguousarray(values), np.ascontiguousarray(shares), zeros, all_steps, top)
     slices = np.arange(n_slices)
     return AdcRange(n_bits, zeros[best, slices], all_steps[best, slices])
 

@@ -245,4 +245,4 @@ class TestWork:
         monkeypatch.setattr(warmup, "run_steps", lambda todo, show_progress: ran.extend([step.label for step in todo] + [show_progress]))
         done = CliRunner().invoke(warmup.command, [])
         assert done.stdout.split() == ["kernels", "are", "compiled", "and", "kept", "in", str(cache / "kernels")]
-        assert ran == [*(step.label for step in steps(built_in_policies())), "functional arrays", True]
+        assert ran == [*(step.label for step in steps(built_in_policies())), "functional arrays", "design points", True]
