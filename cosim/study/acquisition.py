@@ -2,79 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cosim.study.kernels import acquisition as kernels
 from cosim.study.space import Codes, Space
-from cosim.study.surrogate.gp import FittedGP
 
 Floats = NDArray[np.float64]
 
-_N_RANDOM, _N_AROUND, _N_CLIMBS, _STEPS = 1000, 1000, 20, 100
+_N_RANDOM, _N_AROUND, _N_CLIMBS, STEPS = 400, 600, 20, 100
 _MOST_CHANGED = 8  # axes of a candidate that differ from the point that it was made of
 _AGAIN = 0.35  # of the geometric law of how many axes differ
 
 
-@dataclass(frozen=True, eq=False)
-class Improvement:
-    """Log of the mean expected improvement over `best` of the first models, plus the log probability that each further one is ≤ 0.
-
-    All models share the points they know. Values are standardized: `best` [n_first] and zero of a bound in each model's own units.
-    """
-
-    models: Sequence[FittedGP]
-    best: Floats
-    zero: Floats
-
-    @property
-    def n_first(self) -> int:
-        """Models of objectives."""
-        return len(self.best)
+class Acquisition(Protocol):
+    """What a search for the next point maximizes."""
 
     def value(self, codes: Codes) -> Floats:
-        """[m] acquisition of points."""
-        found = [one.standard(codes) for one in self.models]
-        mean = np.array([mean for mean, _ in found])
-        mean[self.n_first :] -= self.zero[:, None]
-        return np.asarray(kernels.acquire(mean, np.array([var for _, var in found]), self.n_first, self.best))
+        """Return [n] values of points."""
 
-    def climb(self, start: Codes, value: float, seen: Codes) -> tuple[Codes, float]:
-        """Climb over single changes of level, compiled."""
-        models = self.models
-        moments = np.array([one.moments for one in models])
-        moments[self.n_first :, 0] -= self.zero
-        first = models[0]
-        row, reached = kernels.climb(
-            start,
-            value,
-            first.codes,
-            first.factors.n_levels,
-            np.stack([one.tables.factor for one in models]),
-            np.stack([one.tables.centered for one in models]),
-            np.stack([one.tables.shares for one in models]),
-            np.stack([one.upper for one in models]),
-            np.stack([one.alpha for one in models]),
-            moments,
-            self.n_first,
-            self.best,
-            seen,
-            _STEPS,
-        )
-        return row, float(reached)
+    def climb(self, starts: Codes, values: Floats, seen: Codes) -> tuple[Codes, float]:
+        """Return the best point of climbs from points of these values over single changes of level that are not in `seen`."""
 
 
 def changed(rng: np.random.Generator, rows: Codes, n_levels: Codes) -> Codes:
     """Change some axes of each row to other levels: geometrically many, at most 8."""
-    out = rows.copy()
     free = np.flatnonzero(n_levels > 1)
-    for row in out:
-        k = min(int(rng.geometric(_AGAIN)), _MOST_CHANGED, free.size)
-        at = rng.choice(free, k, replace=False)
-        row[at] = (row[at] + 1 + rng.integers(0, n_levels[at] - 1)) % n_levels[at]
+    n, size = len(rows), n_levels[free]
+    k = np.minimum(rng.geometric(_AGAIN, n), min(_MOST_CHANGED, free.size))
+    chosen = rng.random((n, free.size)).argsort(axis=1) < k[:, None]
+    step = 1 + (rng.random((n, free.size)) * (size - 1)).astype(np.int64)
+    out = rows.copy()
+    out[:, free] = np.where(chosen, (out[:, free] + step) % size, out[:, free])
     return out
 
 
@@ -102,33 +63,36 @@ def candidates(rng: np.random.Generator, space: Space, elite: Codes, seen: Codes
     return found[[row.tobytes() not in known for row in found]]
 
 
-def maximize(improvement: Improvement, space: Space, pool: Codes, seen: Codes) -> tuple[Codes, float]:
+def maximize(improvement: Acquisition, space: Space, pool: Codes, seen: Codes) -> tuple[Codes, float]:
     """Best point of climbs from the best of a pool."""
     value = improvement.value(pool)
     order = np.argsort(-value, kind="stable")[:_N_CLIMBS]
-    free = not space.rules
-    best, reached = pool[order[0]], float(value[order[0]])
-    for i in order.tolist():
-        if free:
-            row, there = improvement.climb(pool[i], float(value[i]), seen)
-        else:
-            row, there = climb_within(improvement.value, space, pool[i], float(value[i]), seen)
-        if there > reached:
-            best, reached = row, there
-    return best, reached
+    if not space.rules:
+        return improvement.climb(pool[order], value[order], seen)
+    return climb_within(improvement.value, space, pool[order], value[order], seen)
 
 
-def climb_within(function: Callable[[Codes], Floats], space: Space, row: Codes, value: float, seen: Codes) -> tuple[Codes, float]:
-    """Climb a function over single changes that keep to the rules of a space and are not known."""
+def climb_within(function: Callable[[Codes], Floats], space: Space, starts: Codes, values: Floats, seen: Codes) -> tuple[Codes, float]:
+    """Best point of climbs of a function over single changes that keep to the rules of a space and are not known.
+
+    A climb that comes where one before has been would go on as that one did, and ends there.
+    """
     known = {one.tobytes() for one in np.ascontiguousarray(seen)}
-    for _ in range(_STEPS):
-        around = space.neighbors(row)
-        around = around[[one.tobytes() not in known for one in around]] if len(around) else around
-        if not len(around):
-            break
-        found = function(around)
-        i = int(np.argmax(found))
-        if not found[i] > value:
-            break
-        row, value = around[i], float(found[i])
-    return row, value
+    visited: set[bytes] = set()
+    best, most = starts[0], float(values[0])
+    for start, value in zip(starts, values.tolist(), strict=True):
+        row, reached = start, value
+        while len(visited) < STEPS * len(starts) and row.tobytes() not in visited:
+            visited.add(row.tobytes())
+            around = space.neighbors(row)
+            around = around[[one.tobytes() not in known for one in around]] if len(around) else around
+            if not len(around):
+                break
+            found = function(around)
+            i = int(np.argmax(found))
+            if not found[i] > reached:
+                break
+            row, reached = around[i], float(found[i])
+        if reached > most:
+            best, most = row, reached
+    return best, most

@@ -1,4 +1,4 @@
-"""Acquisition over level codes: posteriors of a point's neighbors, log expected improvement, and local search."""
+"""Parts of acquisitions over level codes: posteriors of a point's neighbors, and expected improvement in log form."""
 
 from __future__ import annotations
 
@@ -30,28 +30,6 @@ def log_cdf(z: float) -> float:
         r = 1.0 / (z * z)
         return -0.5 * z * z - 0.9189385332046727 - math.log(-z) + math.log1p(r * (-1.0 + r * (3.0 - 15.0 * r)))
     return math.log(0.5 * math.erfc(-z * 0.7071067811865476))
-
-
-@kernel
-def acquire(mean: Floats, var: Floats, n_first: int, best: Floats) -> Floats:
-    """[m] log of the mean expected improvement over the first models, plus log Φ(-mean/sd) of each further one; mean, var [models, m]."""
-    m = mean.shape[1]
-    out = np.empty(m)
-    for j in range(m):
-        top = -1e300
-        total = 0.0
-        for k in range(n_first):
-            sd = math.sqrt(var[k, j])
-            v = math.log(sd) + log_h((best[k] - mean[k, j]) / sd)
-            if v > top:
-                total = total * math.exp(top - v) + 1.0
-                top = v
-            else:
-                total += math.exp(v - top)
-        out[j] = top + math.log(total / n_first)
-        for k in range(n_first, mean.shape[0]):
-            out[j] += log_cdf(-mean[k, j] / math.sqrt(var[k, j]))
-    return out
 
 
 @kernel
@@ -178,45 +156,3 @@ def contains(codes: Codes, row: Codes) -> bool:
         if same:
             return True
     return False
-
-
-@kernel
-def climb(
-    start: Codes,
-    value: float,
-    codes: Codes,
-    n_levels: Codes,
-    factor: Floats,
-    centered: Floats,
-    shares: Floats,
-    upper: Floats,
-    alpha: Floats,
-    moments: Floats,
-    n_first: int,
-    best: Floats,
-    seen: Codes,
-    max_steps: int,
-) -> tuple[Codes, float]:
-    """Best-improvement climb of the acquisition from one row over its neighbors that are not in `seen`; models lead all arrays."""
-    row = start.copy()
-    n_models = alpha.shape[0]
-    for _ in range(max_steps):
-        around = neighbors(row, n_levels)
-        mean = np.empty((n_models, around.shape[0]))
-        var = np.empty((n_models, around.shape[0]))
-        for k in range(n_models):
-            mean[k], var[k] = neighbor_posterior(row, codes, n_levels, factor[k], centered[k], shares[k], upper[k], alpha[k], moments[k])
-        score = acquire(mean, var, n_first, best)
-        order = np.argsort(-score)
-        moved = False
-        for j in order:
-            if not score[j] > value:
-                break
-            if not contains(seen, around[j]):
-                row = around[j].copy()
-                value = score[j]
-                moved = True
-                break
-        if not moved:
-            break
-    return row, value

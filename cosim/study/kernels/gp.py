@@ -15,24 +15,38 @@ from hw_models.kernels._jit import kernel
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
+BLOCK = 128  # points whose entries stay in a processor's second cache
+
 
 @kernel
 def cross_parts(a: Codes, b: Codes, factor: Floats, centered: Floats) -> tuple[Floats, Floats, Floats]:
     """Products of factors, sums and sums of squares of centered entries, each [len(a), len(b)], of points a and b."""
     n, d = a.shape
     m = b.shape[0]
+    c = factor.shape[1]
     product = np.ones((n, m))
     first = np.zeros((n, m))
     squares = np.zeros((n, m))
-    for i in range(n):
+    factors = np.empty((d, c, BLOCK))  # entries of a block of b by axis and code of a, so that the loops over points are plain products
+    entries = np.empty((d, c, BLOCK))
+    for start in range(0, m, BLOCK):
+        width = min(BLOCK, m - start)
         for k in range(d):
-            f = factor[k, a[i, k]]
-            g = centered[k, a[i, k]]
-            for j in range(m):
-                c = b[j, k]
-                product[i, j] *= f[c]
-                first[i, j] += g[c]
-                squares[i, j] += g[c] * g[c]
+            for r in range(c):
+                for j in range(width):
+                    factors[k, r, j] = factor[k, r, b[start + j, k]]
+                    entries[k, r, j] = centered[k, r, b[start + j, k]]
+        for i in range(n):
+            p = product[i, start : start + width]
+            s = first[i, start : start + width]
+            q = squares[i, start : start + width]
+            for k in range(d):
+                f = factors[k, a[i, k]]
+                g = entries[k, a[i, k]]
+                for j in range(width):
+                    p[j] *= f[j]
+                    s[j] += g[j]
+                    q[j] += g[j] * g[j]
     return product, first, squares
 
 

@@ -19,7 +19,7 @@ N_STARTUP = 20  # points drawn uniformly before a model is asked, less those tol
 
 SAMPLERS: Mapping[str, str] = MappingProxyType(
     {
-        "gp": "cosim.study.samplers.gp:make_gp",
+        "gp": "cosim.study.samplers.default:make_gp",
         "random": "cosim.study.samplers.random:RandomSampler",
         "sa": "cosim.study.samplers.anneal:AnnealSampler",
         "ga": "cosim.study.samplers.genetic:GeneticSampler",

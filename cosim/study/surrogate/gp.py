@@ -166,9 +166,35 @@ class FittedGP:
         return float(np.exp(self.theta[-1]))
 
     @property
+    def noise_var(self) -> float:
+        """Variance of the noise in the units of y."""
+        return self.noise * self.scale2 * self.spread**2
+
+    @property
     def moments(self) -> Floats:
         """Constant mean and scale of standardized values, as kernels take them."""
         return np.array([self.mean, self.scale2 * self.inflation])
+
+    @property
+    def parts(self) -> tuple[FittedGP, ...]:
+        """The processes that a model is the sum of: this one."""
+        return (self,)
+
+    @property
+    def weights(self) -> Floats:
+        """[1, 2] of the part's mean and variance."""
+        return np.ones((1, 2))
+
+    @property
+    def offset(self) -> float:
+        """What is added to the part's mean."""
+        return 0.0
+
+    def standard_mean(self, codes: Codes) -> Floats:
+        """Mean [m] of standardized values."""
+        t = self.tables
+        cross = kernels.combine(*kernels.cross_parts(self.codes, codes, t.factor, t.centered), t.shares)
+        return np.asarray(self.mean + self.alpha @ cross)
 
     def standard(self, codes: Codes) -> tuple[Floats, Floats]:
         """Mean and variance [m] of standardized values without noise."""

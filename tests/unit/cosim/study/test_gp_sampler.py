@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cosim.study.acquisition import Improvement, candidates, changed, climb_within, maximize, swapped
+from cosim.study.acquisition import candidates, changed, climb_within, maximize, swapped
+from cosim.study.improvement import Improvement, best_box
 from cosim.study.kernels import acquisition as kernels
 from cosim.study.rules import condition
 from cosim.study.samplers.base import make_sampler
@@ -126,15 +127,16 @@ def improvement():
     codes = rng.integers(0, 3, (24, 5))
     models = [fit(codes, y, np.full(5, 3), np.zeros(5, dtype=bool)) for y in (codes.sum(axis=1) ** 1.5, codes[:, 0] - 1.0 * codes[:, 1])]
     zero = np.array([-models[1].center / models[1].spread])
-    return Improvement(models, np.array([models[0].y.min()]), zero), codes
+    return Improvement(models, *best_box(models[0].y.min()), zero), codes
 
 
 def test_the_compiled_climb_goes_where_a_plain_one_goes(improvement):
     found, codes = improvement
     space = Space(axes_of({f"a{i}": [0, 1, 2] for i in range(5)}))
-    for start in np.random.default_rng(3).integers(0, 3, (4, 5)):
-        value = float(found.value(start[None])[0])
-        quick, plain = found.climb(start, value, codes), climb_within(found.value, space, start, value, codes)
+    starts = np.random.default_rng(3).integers(0, 3, (6, 5))
+    for chosen in (starts[:1], starts[1:2], starts[2:3], starts):
+        value = found.value(chosen)
+        quick, plain = found.climb(chosen, value, codes), climb_within(found.value, space, chosen, value, codes)
         assert quick[1] == pytest.approx(plain[1])
         assert (quick[0] == plain[0]).all()
 
