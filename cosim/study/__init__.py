@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cosim.study.samplers.base import make_sampler
+    from cosim.study.samplers.optuna_sampler import OptunaSampler
     from cosim.study.space import Axis, Space
     from cosim.study.study_file import load_study
 
-__all__ = ["Axis", "Space", "load_study", "make_sampler"]
+__all__ = ["Axis", "OptunaSampler", "Space", "load_study", "make_sampler"]
 
 _HOME = {
     "Axis": "cosim.study.space",
+    "OptunaSampler": "cosim.study.samplers.optuna_sampler",
     "Space": "cosim.study.space",
     "load_study": "cosim.study.study_file",
     "make_sampler": "cosim.study.samplers.base",

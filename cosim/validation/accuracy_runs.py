@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cosim.files import write_file
+from cosim.study.processes import end_with_parent, one_thread_each
 from cosim.training.network import Network
 from cosim.training.network_file import load_network, save_network
 from cosim.training.recipe import Phase
@@ -23,7 +22,6 @@ from cosim.validation.accuracy_recipes import EPOCH_S, Made, changed, made_of
 
 Values = dict[tuple[Made, int, Reading], float]
 Tell = Callable[[float], None]  # CPU seconds, about, of what was just done
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 READ_S: dict[Net, float] = {"cnn": 0.15, "mlp": 0.001, "adc": 0.2}  # CPU seconds of reading the test set once, about
 
 
@@ -145,25 +143,11 @@ def _done(tasks: Sequence[Work | Start], folder: Path, jobs: int) -> Iterator[Wo
     if jobs == 0 or not tasks:
         yield from (do(task, folder) for task in longest_first)
         return
-    with _one_thread_each(), ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with one_thread_each(), ProcessPoolExecutor(min(jobs, len(tasks)), spawn, initializer=end_with_parent) as pool:
         running = [pool.submit(do, task, folder) for task in longest_first]
         try:
             yield from (future.result() for future in as_completed(running))
         finally:
             for future in running:
                 future.cancel()
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes that start inside use one thread, so that sums are taken in one order."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

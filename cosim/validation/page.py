@@ -48,7 +48,8 @@ These references are checked by the test suite and are not areas of `cosim valid
 
 Policies are compared by `cosim validate scheduling` and `cosim validate placement`, which are not on this page because searches are given
 CPU time ([scheduling](models/scheduling.md#measured-error), [real networks](placement_table.md)). Accuracy of noisy and low-bit networks
-is compared by `cosim validate accuracy`, which trains them ([trained networks](accuracy_table.md)).
+is compared by `cosim validate accuracy`, which trains them ([trained networks](accuracy_table.md)). The sampler of studies is held
+against exact optima by `cosim validate bo` ([several fidelities](models/multi_fidelity.md#measured-error)).
 
 ## What has no reference yet
 

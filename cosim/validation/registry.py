@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Name → "module:function" of `function(path: Path | None) -> dict`; imported when asked for.
 AREAS: Mapping[str, str] = {
     "accuracy": "cosim.validation.accuracy:validate_accuracy",
+    "bo": "cosim.validation.bo:validate_bo",
     "cim": "cosim.validation.cim:validate_cim",
     "cim_curves": "cosim.validation.cim_curves:validate_cim_curves",
     "contention": "cosim.validation.contention:validate_contention",
@@ -25,7 +26,7 @@ AREAS: Mapping[str, str] = {
 
 
 # Areas that take minutes, since they train networks or measure what a time budget finds; they run when they are named.
-SLOW = ("accuracy", "placement", "scheduling")
+SLOW = ("accuracy", "bo", "placement", "scheduling")
 
 
 def validate(area: str, path: Path | None = None, **options: Any) -> dict[str, Any]:

@@ -96,8 +96,23 @@ class TestOptionsOfAccuracy:
     @pytest.mark.parametrize("area", [(), ("noise",)])
     def test_other_areas_refuse_them(self, ran, area):
         done = invoke(*area, "--jobs", 2, "--out", "kept")
-        assert str(done.exception) == "--jobs, --out: only the area accuracy has such options; run cosim validate accuracy"
+        assert str(done.exception) == "--jobs, --out: only the area accuracy or bo has such options; run cosim validate accuracy"
         assert ran == []
+
+    @pytest.mark.parametrize(
+        ("area", "args", "message"),
+        [
+            ("accuracy", ("--quick",), "--quick: only the area bo has such options; run cosim validate bo"),
+            ("bo", ("--goals", "all", "--jobs", 2), "--goals: only the area accuracy has such options; run cosim validate accuracy"),
+        ],
+    )
+    def test_an_area_refuses_those_of_another(self, ran, area, args, message):
+        assert str(invoke(area, *args).exception) == message
+        assert ran == []
+
+    def test_bo_takes_its_own(self, ran):
+        assert invoke("bo", "--quick", "--seeds", "3", "--jobs", 1, "--out", "kept").exit_code == 0
+        assert ran == [("bo", None, {"quick": True, "seeds": (3,), "jobs": 1, "folder": Path("kept")})]
 
     @pytest.mark.parametrize("args", [("--seeds", "0,0"), ("--seeds", "x"), ("--jobs", "0")])
     def test_bad_values_are_refused(self, ran, args):

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from cosim.study import processes
 from cosim.training.recipe import Phase
 from cosim.validation import accuracy_runs as runs
 from cosim.validation.accuracy_cases import Case, Reading
@@ -87,15 +88,15 @@ def test_what_was_done_otherwise_or_is_damaged_is_not_taken(tmp_path):
 
 
 def test_threads_are_what_they_were_after_a_failure(monkeypatch):
-    monkeypatch.setenv(runs.THREADS[0], "7")
-    monkeypatch.delenv(runs.THREADS[1], raising=False)
+    monkeypatch.setenv(processes.THREADS[0], "7")
+    monkeypatch.delenv(processes.THREADS[1], raising=False)
 
     def fail():
-        with runs._one_thread_each():
-            assert {os.environ[name] for name in runs.THREADS} == {"1"}
+        with processes.one_thread_each():
+            assert {os.environ[name] for name in processes.THREADS} == {"1"}
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    assert os.environ[runs.THREADS[0]] == "7"
-    assert runs.THREADS[1] not in os.environ
+    assert os.environ[processes.THREADS[0]] == "7"
+    assert processes.THREADS[1] not in os.environ
