@@ -142,10 +142,15 @@ class Space:
         """Return the points that stand at these places of the full grid, the last axis fastest."""
         return np.stack(np.unravel_index(index, tuple(self.n_levels.tolist())), axis=1).astype(np.int64)
 
+    @property
+    def is_listable(self) -> bool:
+        """Whether the grid is small enough to list."""
+        return self.size <= _LISTED
+
     @cached_property
     def listed(self) -> Codes:
         """All feasible points in grid order; raises SpecError where the grid is too large to list."""
-        if self.size > _LISTED:
+        if not self.is_listable:
             raise SpecError(f"the grid has {self.size:,} points, too many to list; sample it, or give fewer levels")
         parts = [self.at(np.arange(i, min(i + 2**18, self.size))) for i in range(0, self.size, 2**18)]
         return np.concatenate([part[self.feasible(part)] for part in parts])
@@ -161,7 +166,7 @@ class Space:
             missing -= len(found[-1])
             if missing <= 0:
                 return np.concatenate(found)
-        if self.size <= _LISTED and len(self.listed):
+        if self.is_listable and len(self.listed):
             found.append(self.listed[rng.integers(0, len(self.listed), missing)])
             return np.concatenate(found)
         raise SpecError(_nothing_found(self))
