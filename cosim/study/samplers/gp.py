@@ -11,6 +11,7 @@ import numpy as np
 from cosim.study.acquisition import candidates, maximize
 from cosim.study.improvement import Improvement, best_box
 from cosim.study.samplers.base import N_STARTUP, Sampler
+from cosim.study.samplers.eras import N_FRESH, Eras
 from cosim.study.samplers.problem import Floats, Problem, Values
 from cosim.study.space import Codes
 from cosim.study.surrogate.gp import FittedGP, fit
@@ -23,6 +24,7 @@ _WINDOW, _MOST_INFLATION, _PRIOR_WEIGHT = 20, 20.0, 5.0  # of the correction of 
 NOISY = 1e-3  # share of noise in the variance above which the posterior mean names the best
 
 Surrogate = FittedGP | LadderGP
+Key = tuple[int, int, int]  # target, fidelity, and 0 for the whole history or the number of a fresh start
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,7 @@ class Choice:
 class GpSampler(Sampler):
     """Log expected improvement, times the probability that black-box bounds hold; pending points count with the values expected of them.
 
+    When nothing is gained for long, fresh starts take turns with the whole history (samplers.eras); one objective only.
     Predicted variances are multiplied by the mean squared standardized error of the last 20 predictions where that is above 1.
     Source: expected improvement, Jones, Schonlau, Welch, J. Global Optimization 13, 1998; in logs, Ament et al., NeurIPS 2023.
     """
@@ -44,10 +47,11 @@ class GpSampler(Sampler):
     def __init__(self, problem: Problem, seed: int = 0) -> None:
         """Begin without a model."""
         super().__init__(problem, seed)
-        self._theta: dict[tuple[int, int], Floats] = {}
-        self._fitted_at: dict[tuple[int, int], int] = {}
+        self._theta: dict[Key, Floats] = {}
+        self._fitted_at: dict[Key, int] = {}
         self._expected: dict[bytes, tuple[Floats, Floats]] = {}
-        self._errors: list[Floats] = []
+        self._errors: dict[int, list[Floats]] = {}
+        self._eras = Eras(self.space.n_levels)
 
     @property
     def n_goals(self) -> int:
@@ -57,20 +61,41 @@ class GpSampler(Sampler):
     def tell(self, point: Mapping[str, Any], values: Values, fidelity: str | None = None) -> None:
         """Take the values of a point, and see how far they are from what was expected."""
         super().tell(point, values, fidelity)
+        self._eras.tell(self.codes[-1])
         if self.fidelity[-1] != self.problem.top:
             return
         expected = self._expected.pop(self.codes[-1].tobytes(), None)
         if expected is not None and not np.isnan(self.y[-1, 0]):
             told = self._targets(np.array([len(self.y) - 1]))[0, : self.n_goals]
-            self._errors.append(np.minimum((told - expected[0]) ** 2 / expected[1], _MOST_INFLATION))
+            self._errors.setdefault(self._side, []).append(np.minimum((told - expected[0]) ** 2 / expected[1], _MOST_INFLATION))
+
+    @property
+    def _side(self) -> int:
+        """Whose models are asked: 0 of the whole history, else the number of a fresh start."""
+        return self._eras.now if self._eras.is_fresh else 0
 
     def _suggest(self, rng: np.random.Generator) -> tuple[Codes, int]:
         rows = self._rows(self.problem.top)
         seen = np.concatenate([self.codes[self.fidelity == self.problem.top], self.pending])
         if len(seen) < N_STARTUP or len(rows) < 2:
             return self._unseen(rng, seen), self.problem.top
+        row = self._next(rng, rows, seen)
+        self._eras.ask(row)
+        return row, self.problem.top
+
+    def _next(self, rng: np.random.Generator, rows: Codes, seen: Codes) -> Codes:
+        values = np.where(self.valid, self.y[:, 0], np.inf)
+        if self.n_goals == 1:
+            self._eras.turn(values)
+        if self._eras.is_fresh:
+            rows = self._eras.members(rows)
+            n = self._eras.n_here()
+            if n == 0:
+                return self._eras.far(self.space.random(rng, 200), self.codes, values)
+            if n < N_FRESH or len(rows) < 2:
+                return self._unseen(rng, seen)
         choice = self._improve(rng, rows, seen)
-        return (self._unseen(rng, seen) if choice is None else choice.row), self.problem.top
+        return self._unseen(rng, seen) if choice is None else choice.row
 
     def _improve(self, rng: np.random.Generator, rows: Codes, seen: Codes) -> Choice | None:
         """The point of most expected improvement; None where every point is known."""
@@ -103,17 +128,17 @@ class GpSampler(Sampler):
     def _models(self, rows: Codes) -> list[Surrogate]:
         """One model of each objective, then one of each bound's violation; `rows` are those at the top fidelity."""
         models = self._fitted(rows)
-        errors = self._errors[-_WINDOW:]
+        errors = self._errors.get(self._side, [])[-_WINDOW:]
         inflation = (np.sum(errors, axis=0) + _PRIOR_WEIGHT) / (len(errors) + _PRIOR_WEIGHT) * np.ones(self.n_goals)
         wider = [replace(one, inflation=float(np.clip(i, 1.0, _MOST_INFLATION))) for one, i in zip(models, inflation, strict=False)]
         return [*wider, *models[self.n_goals :]]
 
     def _fitted(self, rows: Codes) -> list[Surrogate]:
         targets = self._targets(rows)
-        return [self._fit((k, self.problem.top), self.codes[rows], target) for k, target in enumerate(targets.T)]
+        return [self._fit((k, self.problem.top, self._side), self.codes[rows], target) for k, target in enumerate(targets.T)]
 
-    def _fit(self, key: tuple[int, int], codes: Codes, target: Floats) -> FittedGP:
-        """Fit one process; its hyperparameters go on from the last ones of the same (target, fidelity), or stay."""
+    def _fit(self, key: Key, codes: Codes, target: Floats) -> FittedGP:
+        """Fit one process; its hyperparameters go on from the last ones of the same key, or stay."""
         n, before = len(codes), self._fitted_at.get(key, 0)
         steps = key not in self._theta or n >= before * _GROWTH or n - before >= _MOST_NEW
         model = fit(codes, target, self.space.n_levels, self.space.is_ordinal, self._theta.get(key), steps=steps)
@@ -164,7 +189,7 @@ class GpSampler(Sampler):
         good = rows[self.valid[rows]] if len(rows) else rows
         if len(good) < N_STARTUP or self.n_goals > 1 or np.isnan(self.y[rows]).any():
             return super()._best()
-        theta = self._theta.get((0, self.problem.top))
+        theta = self._theta.get((0, self.problem.top, 0))
         model = fit(self.codes[rows], self.y[rows, 0], self.space.n_levels, self.space.is_ordinal, theta, steps=theta is None)
         if model.noise <= NOISY:
             return super()._best()

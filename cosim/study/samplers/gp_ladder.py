@@ -80,7 +80,7 @@ class LadderSampler(GpSampler):
             known = [(level, self.codes[found], t[:, k]) for (level, found), t in zip(levels, targets, strict=True)]
 
             def fit_part(level: int, codes: Codes, y: Floats, k: int = k) -> FittedGP:
-                return self._fit((k, level), codes, y)
+                return self._fit((k, level, self._side), codes, y)
 
             models.append(fit_ladder(known, fit_part, self._slopes.setdefault(k, {})))
         return models
