@@ -45,9 +45,9 @@ class Eras:
         """Take note of a point that is asked now."""
         self._asked[row.tobytes()] = self.now
 
-    def tell(self, row: Codes) -> None:
-        """Take note of a point that is told."""
-        self.of_told.append(self._asked.pop(row.tobytes(), -1))
+    def tell(self, row: Codes, *, is_truth: bool = True) -> None:
+        """Take note of a point that is told; one at a lower fidelity belongs to no era."""
+        self.of_told.append(self._asked.pop(row.tobytes(), -1) if is_truth else -1)
 
     def members(self, rows: Codes) -> Codes:
         """Those of rows of the history that belong to the era."""

@@ -61,8 +61,9 @@ class GpSampler(Sampler):
     def tell(self, point: Mapping[str, Any], values: Values, fidelity: str | None = None) -> None:
         """Take the values of a point, and see how far they are from what was expected."""
         super().tell(point, values, fidelity)
-        self._eras.tell(self.codes[-1])
-        if self.fidelity[-1] != self.problem.top:
+        is_truth = bool(self.fidelity[-1] == self.problem.top)
+        self._eras.tell(self.codes[-1], is_truth=is_truth)
+        if not is_truth:
             return
         expected = self._expected.pop(self.codes[-1].tobytes(), None)
         if expected is not None and not np.isnan(self.y[-1, 0]):
@@ -79,23 +80,24 @@ class GpSampler(Sampler):
         seen = np.concatenate([self.codes[self.fidelity == self.problem.top], self.pending])
         if len(seen) < N_STARTUP or len(rows) < 2:
             return self._unseen(rng, seen), self.problem.top
-        row = self._next(rng, rows, seen)
+        row, _ = self._next(rng, rows, seen)
         self._eras.ask(row)
         return row, self.problem.top
 
-    def _next(self, rng: np.random.Generator, rows: Codes, seen: Codes) -> Codes:
-        values = np.where(self.valid, self.y[:, 0], np.inf)
+    def _next(self, rng: np.random.Generator, rows: Codes, seen: Codes) -> tuple[Codes, Choice | None]:
+        """The next point, and what it was chosen by if it was; `rows` are those of the truth."""
+        eras = self._eras
+        values = np.where(self.valid & (self.fidelity == self.problem.top), self.y[:, 0], np.inf)
         if self.n_goals == 1:
-            self._eras.turn(values)
-        if self._eras.is_fresh:
-            rows = self._eras.members(rows)
-            n = self._eras.n_here()
+            eras.turn(values)
+        if eras.is_fresh:
+            rows, n = eras.members(rows), eras.n_here()
             if n == 0:
-                return self._eras.far(self.space.random(rng, 200), self.codes, values)
+                return eras.far(self.space.random(rng, 200), self.codes, values), None
             if n < N_FRESH or len(rows) < 2:
-                return self._unseen(rng, seen)
+                return self._unseen(rng, seen), None
         choice = self._improve(rng, rows, seen)
-        return self._unseen(rng, seen) if choice is None else choice.row
+        return (self._unseen(rng, seen) if choice is None else choice.row), choice
 
     def _improve(self, rng: np.random.Generator, rows: Codes, seen: Codes) -> Choice | None:
         """The point of most expected improvement; None where every point is known."""

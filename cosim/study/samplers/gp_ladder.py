@@ -43,10 +43,13 @@ class LadderSampler(GpSampler):
         rows = self._rows(top)
         is_top = self.pending_fidelity == top
         seen = np.concatenate([self.codes[self.fidelity == top], self.pending[is_top], self.pending[~is_top]])
-        choice = self._improve(rng, rows, seen) if len(rows) >= 2 else None
-        if choice is None:
+        if len(rows) < 2:
             return self._unseen(rng, seen), top
-        return choice.row, self._level(choice)
+        row, choice = self._next(rng, rows, seen)
+        level = top if choice is None else self._level(choice)
+        if level == top:
+            self._eras.ask(row)
+        return row, level
 
     def _first(self, rng: np.random.Generator) -> tuple[Codes, int] | None:
         """The next point before there is a model: enough at the lowest level, some of them on each one above; None when all are there."""
@@ -70,9 +73,9 @@ class LadderSampler(GpSampler):
         return np.unique(self.codes[~np.isnan(self.y).any(axis=1)], axis=0)
 
     def _fitted(self, rows: Codes) -> list[Surrogate]:
-        """A ladder for each target, of the levels that have enough points."""
+        """A ladder for each target, of the levels that have enough points; a fresh start forgets the cheap answers too."""
         top = self.problem.top
-        levels = [(level, self._rows(level, _LARGEST_BELOW)) for level in range(top)]
+        levels = [(level, self._rows(level, _LARGEST_BELOW)) for level in range(0 if self._eras.is_fresh else top)]
         levels = [(level, found) for level, found in levels if len(found) >= _N_NESTED // 2] + [(top, rows)]
         targets = [self._targets(found) for _, found in levels]
         models: list[Surrogate] = []
