@@ -52,11 +52,12 @@ AXES = (
     Axis("devices.cim.adc.n_bits", "ordinal", tuple(range(2, 26))),
 )
 NAMES = ("sweep", "search", "three")
+N = 120  # points
 
 
 def table_of(name: str) -> StudyTable:
     rng = np.random.default_rng(0)
-    codes = rng.integers(0, [len(axis.levels) for axis in AXES], size=(300, len(AXES)))
+    codes = rng.integers(0, [len(axis.levels) for axis in AXES], size=(N, len(AXES)))
     objectives = {"sweep": ("energy",), "search": ("energy", "latency"), "three": ("energy", "latency", "maximize snr")}[name]
     study = Study(
         name,
@@ -67,8 +68,8 @@ def table_of(name: str) -> StudyTable:
         tuple(map(read_objective, objectives)),
         (read_bound("latency <= 5 ms"),),
     )
-    energy = 3e-4 * 1.3 ** (codes[:, 4] / 4 - codes[:, 0]) * (1 + codes[:, 2] * (codes[:, 1] == 0)) * rng.uniform(1, 1.1, 300)
-    latency = 8e-3 / (1 + codes[:, 0]) / (1 + 0.3 * codes[:, 1]) * rng.uniform(1, 1.1, 300)
+    energy = 3e-4 * 1.3 ** (codes[:, 4] / 4 - codes[:, 0]) * (1 + codes[:, 2] * (codes[:, 1] == 0)) * rng.uniform(1, 1.1, N)
+    latency = 8e-3 / (1 + codes[:, 0]) / (1 + 0.3 * codes[:, 1]) * rng.uniform(1, 1.1, N)
     failed = codes[:, 3] == 1
     energy[failed] = np.nan
     columns = {"energy_j": energy, "energy_low_j": energy / 1.1, "energy_high_j": energy * 1.2, "latency_s": latency}
@@ -80,7 +81,7 @@ def table_of(name: str) -> StudyTable:
     }
     columns = {key: column[:, None] for key, column in columns.items()}
     errors = ["op 'conv1': 300 KiB of weights do not fit on device 'cim'" if bad else "" for bad in failed]
-    trace = SearchTrace("gp", 0, np.arange(300), ["event"] * 300, np.arange(1.0, 301.0)) if name != "sweep" else None
+    trace = SearchTrace("gp", 0, np.arange(N), ["event"] * N, np.arange(1.0, N + 1.0)) if name != "sweep" else None
     others = {"bound": {key: column * 0.7 for key, column in columns.items()}} if name == "search" else None
     return StudyTable(study, study.space, wanted_of(study), "event", codes, columns, errors, trace, others)
 

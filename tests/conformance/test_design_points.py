@@ -32,7 +32,7 @@ CHIPS = {
         "devices.gpu.clock": ["400 MHz", "850 MHz"],
     },
     "cortex_m7_mcu": {"devices.cpu.clock": ["200 MHz", "400 MHz"], "memory.backing.capacity": ["256 KiB", "1 MiB"]},
-    "isaac_isca_2016": {"memory.shared.capacity": ["1 MiB", "64 MiB"]},
+    "isaac_isca_2016": {"memory.backing.n_banks": [84, 168]},
     "neurram_nature_2022": {"links.default.bandwidth": ["1 GB/s", "2 GB/s"]},
     "tpu_v1_isca_2017": {"links.default.latency": ["1 us", "2 us"]},
     "a100_sxm": {"devices.gpu.clock": ["1 GHz", "1.41 GHz"]},
@@ -41,6 +41,7 @@ CASES = [
     ("edge_cim_soc", "resnet18"),
     ("edge_cim_soc", "mobilenetv2_035"),
     ("edge_cim_soc", "bert_tiny"),
+    ("edge_cim_soc", "lenet5"),
     ("edge_npu_soc", "bert_tiny"),
     ("edge_npu_soc", "lenet5"),
     ("cortex_m7_mcu", "lenet5"),
@@ -49,6 +50,7 @@ CASES = [
     ("tpu_v1_isca_2017", "resnet18"),
     ("a100_sxm", "resnet18"),
 ]
+N_POINTS = {"resnet18": 1, "mobilenetv2_035": 2, "bert_tiny": 3, "lenet5": 4}
 
 
 def study_of(chip, network, axes, **settings):
@@ -78,7 +80,7 @@ def said(study, point, fidelity):
 @pytest.mark.parametrize(("chip", "network"), CASES, ids=str)
 def test_a_point_is_what_one_simulation_says(chip, network, fidelity):
     study = study_of(chip, network, {**CHIPS[chip], **RUN})
-    codes = study.space.random(np.random.default_rng(len(chip) + 7 * len(network)), 5)
+    codes = study.space.random(np.random.default_rng(len(chip) + 7 * len(network)), N_POINTS[network])
     check(study, codes, fidelity)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from cosim.study.study_file import load_study
 from cosim.training.accuracy import Score
 from workloads.errors import CosimError
 
+JIT_OFF = os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}
 TEXT = """
 chips: [edge_npu_soc, edge_cim_soc]
 workload: mlp_digits
@@ -49,6 +52,7 @@ def test_memories_share_an_accuracy_and_arrays_and_bits_do_not(study_of):
     assert len(evaluator.distinct(codes)) == len(by_key)
 
 
+@pytest.mark.skipif(JIT_OFF, reason="exact products of arrays take half a minute without the compiler")
 def test_a_one_bit_converter_destroys_accuracy_and_a_digital_chip_keeps_it(study_of):
     study = study_of()
     evaluator = AccuracyEvaluator(study)
