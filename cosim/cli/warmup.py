@@ -188,8 +188,13 @@ def compile_functional_kernels() -> None:
 
 
 def study_step() -> Step:
-    """Return what compiles the kernels that evaluate points of studies; only studies need it."""
-    return Step(_POINTS, "cosim.study.kernels", _use_points)
+    """Return what compiles the kernels that evaluate and search points of studies; only studies need it."""
+    return Step(_POINTS, "cosim.study.kernels", _use_study)
+
+
+def _use_study() -> None:
+    _use_points()
+    _use_search()
 
 
 def _use_points() -> None:
@@ -201,6 +206,17 @@ def _use_points() -> None:
     space = Space((Axis("bits", "categorical", (4, 8), ("weight_bits",)),))
     study = Study("warmup", "", space, ("edge_cim_soc",), (StudyWorkload(_NETWORK, _NETWORK),), ())
     Evaluator(study).evaluate(space.listed)
+
+
+def _use_search() -> None:
+    """Let the default sampler make its first suggestion by a model."""
+    from cosim.study.samplers.base import N_STARTUP, make_sampler
+
+    sampler = make_sampler("gp", {"a": range(8), "b": range(8)}, ["sum"])
+    for _ in range(N_STARTUP):
+        point = sampler.ask(1)[0]
+        sampler.tell(point, float(point["a"] + point["b"]))
+    sampler.ask(1)
 
 
 @click.command("warmup")

@@ -99,7 +99,7 @@ def test_a_lower_level_that_is_no_use_does_not_keep_from_the_best():
 
 
 def test_no_point_is_asked_twice_at_one_fidelity():
-    found = run(make_sampler("gp", LEVELS, ["f"], fidelities=COSTS, seed=3), close, 25.0)
+    found = run(make_sampler("gp", LEVELS, ["f"], fidelities=COSTS, seed=3), close, 18.0)
     keys = [(tuple(point.values()), fidelity) for point, fidelity, _ in found]
     assert len(set(keys)) == len(keys)
 
