@@ -1,5 +1,6 @@
 """The fake study for tests of stores and engines; its folder is put where other processes find it too."""
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -7,6 +8,12 @@ from pathlib import Path
 import pytest
 
 HERE = str(Path(__file__).parent)
+
+# With the compiler off, those that between them call every kernel; a search by a model would take minutes.
+CALL_KERNELS = {f"test_{name}.py" for name in ("evaluate", "improvement", "kernels_ehvi", "networks", "point_kernels", "run_fields", "stacks")}
+CALL_KERNELS |= {"test_surrogate_gp.py", "test_variants.py", "test_keys_plans.py"}
+if os.environ.get("NUMBA_DISABLE_JIT") == "1":
+    collect_ignore = [path.name for path in Path(HERE).glob("test_*.py") if path.name not in CALL_KERNELS]
 
 
 @pytest.fixture
