@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 
 import pytest
 
@@ -81,10 +80,8 @@ def test_parameters_are_stored_or_folded(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_dimensions_are_recorded_and_build_takes_little_time(name):
-    start_s = time.process_time()
+def test_dimensions_are_recorded(name):
     net = NETWORKS[name].build()
-    assert time.process_time() - start_s < 0.3
     assert net.name == name
     assert NETWORKS[name].title
     assert NETWORKS[name].paper
