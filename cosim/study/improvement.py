@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cosim.study.acquisition import STEPS
 from cosim.study.hypervolume import free_boxes
-from cosim.study.kernels.ehvi import climb, log_ehvi
+from cosim.study.kernels.ehvi import Parts, climb, log_ehvi
 from cosim.study.space import Codes
 from cosim.study.surrogate.gp import FittedGP
 
@@ -73,8 +73,7 @@ class Improvement:
 
     def climb(self, starts: Codes, values: Floats, seen: Codes) -> tuple[Codes, float]:
         """Best point, and its value, of climbs from points [s, d] over single changes of level that are not in `seen`; compiled."""
-        arguments: list[Any] = [starts, values, *_arrays(self.models, self.zero), self.lower, self.upper, seen, STEPS]
-        row, reached = climb(*arguments)
+        row, reached = climb(starts, values, _parts(self.models, self.zero), self.lower, self.upper, seen, STEPS)
         return row, float(reached)
 
 
@@ -96,13 +95,13 @@ def boxes_of(fronts: Sequence[Floats], reference: Floats) -> tuple[Floats, Float
     return np.concatenate([lower for lower, _ in found]), np.concatenate([upper for _, upper in found])
 
 
-def _arrays(models: Sequence[Model], zero: Floats) -> tuple[Any, ...]:
-    """Parts of all models on top of each other, padded to the most points, as `climb` takes them."""
+def _parts(models: Sequence[Model], zero: Floats) -> Parts:
+    """Parts of all models on top of each other, padded to the most points."""
     parts = [part for one in models for part in one.parts]
     n = max(len(part.codes) for part in parts)
     offsets = np.array([one.offset for one in models])
     offsets[len(models) - len(zero) :] -= zero
-    return (
+    return Parts(
         np.array([len(part.codes) for part in parts], dtype=np.int64),
         np.stack([_padded(part.codes, n) for part in parts]),
         parts[0].factors.n_levels,

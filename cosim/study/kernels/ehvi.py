@@ -6,6 +6,7 @@ With one objective and one box, from -∞ to the best value, it is the expected 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,27 @@ from hw_models.kernels._jit import kernel
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
+
+
+class Parts(NamedTuple):
+    """Models made of Gaussian processes: part p of the arrays, padded to the most points n, knows the first n_known[p] of them.
+
+    Model k has mean offsets[k] + Σ weights[p, 0] mean_p and variance Σ weights[p, 1] var_p over its parts, those with owner[p] = k.
+    codes [p, n, d], n_levels [d], factor and centered [p, d, c, c], shares [p, 3], upper [p, n, n] Cholesky, alpha [p, n], moments [p, 2]
+    """
+
+    n_known: Codes
+    codes: Codes
+    n_levels: Codes
+    factor: Floats
+    centered: Floats
+    shares: Floats
+    upper: Floats
+    alpha: Floats
+    moments: Floats
+    owner: Codes
+    weights: Floats
+    offsets: Floats
 
 
 @kernel
@@ -62,18 +84,7 @@ def log_ehvi(mean: Floats, var: Floats, lower: Floats, upper: Floats) -> Floats:
 def climb(
     starts: Codes,
     values: Floats,
-    n_known: Codes,
-    codes: Codes,
-    n_levels: Codes,
-    factor: Floats,
-    centered: Floats,
-    shares: Floats,
-    upper_factor: Floats,
-    alpha: Floats,
-    moments: Floats,
-    owner: Codes,
-    weights: Floats,
-    offsets: Floats,
+    of: Parts,
     lower: Floats,
     upper: Floats,
     seen: Codes,
@@ -82,8 +93,6 @@ def climb(
     """Best row, and its value, of best-improvement climbs of `log_ehvi` from rows [s, d] over neighbors that are not in `seen`.
 
     A climb that comes where one before has been would go on as that one did, and ends there.
-    Parts p lead the arrays, padded to the most points; part p knows the first n_known[p]. Model k has mean offsets[k] + Σ weights[p, 0]
-    mean_p and variance Σ weights[p, 1] var_p over its parts, those with owner[p] = k.
     """
     visited = np.empty((starts.shape[0] * (max_steps + 1), starts.shape[1]), dtype=np.int64)
     n_visited = 0
@@ -97,10 +106,8 @@ def climb(
                 break
             visited[n_visited] = row
             n_visited += 1
-            around = neighbors(row, n_levels)
-            mean, var = _combined(
-                row, n_known, codes, n_levels, factor, centered, shares, upper_factor, alpha, moments, owner, weights, offsets, len(around)
-            )
+            around = neighbors(row, of.n_levels)
+            mean, var = _combined(row, of, len(around))
             score = log_ehvi(mean, var, lower, upper)
             moved = False
             for j in np.argsort(-score):
@@ -122,30 +129,21 @@ def climb(
 @kernel
 def _combined(
     row: Codes,
-    n_known: Codes,
-    codes: Codes,
-    n_levels: Codes,
-    factor: Floats,
-    centered: Floats,
-    shares: Floats,
-    upper_factor: Floats,
-    alpha: Floats,
-    moments: Floats,
-    owner: Codes,
-    weights: Floats,
-    offsets: Floats,
+    of: Parts,
     m: int,
 ) -> tuple[Floats, Floats]:
     """Means and variances [models, m] at the neighbors of a row."""
-    mean = np.zeros((offsets.size, m))
-    var = np.zeros((offsets.size, m))
-    for k in range(offsets.size):
-        mean[k] += offsets[k]
-    for p in range(owner.size):
-        n = n_known[p]
-        known = codes[p, :n].copy()
-        factored = upper_factor[p, :n, :n].copy()
-        at, spread = neighbor_posterior(row, known, n_levels, factor[p], centered[p], shares[p], factored, alpha[p, :n].copy(), moments[p])
-        mean[owner[p]] += weights[p, 0] * at
-        var[owner[p]] += weights[p, 1] * spread
+    mean = np.zeros((of.offsets.size, m))
+    var = np.zeros((of.offsets.size, m))
+    for k in range(of.offsets.size):
+        mean[k] += of.offsets[k]
+    for p in range(of.owner.size):
+        n = of.n_known[p]
+        known = of.codes[p, :n].copy()
+        upper = of.upper[p, :n, :n].copy()
+        at, spread = neighbor_posterior(
+            row, known, of.n_levels, of.factor[p], of.centered[p], of.shares[p], upper, of.alpha[p, :n].copy(), of.moments[p]
+        )
+        mean[of.owner[p]] += of.weights[p, 0] * at
+        var[of.owner[p]] += of.weights[p, 1] * spread
     return mean, var
