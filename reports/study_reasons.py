@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.study.analysis import worst_where
+from cosim.study.failures import kind_of
 from cosim.study.rules import Active
 from cosim.study.space import Codes, Space
 from cosim.study.table import StudyTable
@@ -19,7 +19,6 @@ from reports.wording import percent
 Bools = NDArray[np.bool_]
 
 N_DRAWN = 2000  # points of a grid by which declared constraints are described
-_NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Reason:
 
 def reasons(table: StudyTable) -> list[Reason]:
     """Return failures by reason, then bounds that are broken, each the most frequent first; points without either are not counted."""
-    scores, errors = table.scores, np.array([_NUMBER.sub("#", error) for error in table.errors], dtype=object)
+    scores, errors = table.scores, np.array([kind_of(error) for error in table.errors], dtype=object)
     errors[scores.failed & (errors == "")] = "no value of an objective or bound"
     failed = [_reason("failed", _first(table, errors == kind, kind), errors == kind, table) for kind in sorted(set(errors[scores.failed]))]
     broken = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -189,7 +188,9 @@ def best_of(table: StudyTable) -> dict[str, Any]:
 
 def reasons(errors: Sequence[str]) -> list[dict[str, Any]]:
     """Count errors that differ in nothing but numbers, the most frequent first, with the first text of each."""
-    kinds = [re.sub(r"[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?", "#", error) for error in errors]
+    from cosim.study.failures import kind_of
+
+    kinds = [kind_of(error) for error in errors]
     first: dict[str, str] = {}
     for kind, error in zip(kinds, errors, strict=True):
         first.setdefault(kind, error)

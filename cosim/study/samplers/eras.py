@@ -18,7 +18,7 @@ from cosim.study.space import Codes
 Floats = NDArray[np.float64]
 
 N_FRESH = 10  # points drawn at the beginning of a fresh start
-_N_FAR = 200  # of which the first is the one farthest from the best of all eras before
+N_FAR = 200  # drawn, of which the first is the one farthest from the best of all eras before
 _PATIENCE = 0.6  # evaluations without gain that end an era of the whole, over the number of single changes of a point; at least 15
 _LEAST_PATIENCE, _OF_FRESH = 15, 0.8  # and what of that ends a fresh start
 _GAIN = 2e-3  # least gain that counts, over the spread of the first values
@@ -71,10 +71,10 @@ class Eras:
             self.now += 1
 
     def far(self, drawn: Codes, codes: Codes, values: Floats) -> Codes:
-        """The drawn point that differs on most axes from the best point of every era before; the last era's number is -1 for the told."""
+        """The drawn point [n, d] that differs on most axes from the best one of every era so far, and of those told and never asked."""
         eras = np.array(self.of_told)
         best = [codes[rows[np.argmin(values[rows])]] for era in np.unique(eras) if len(rows := np.flatnonzero(eras == era))]
-        distance = (drawn[:_N_FAR, None, :] != np.array(best)[None]).sum(axis=2).min(axis=1)
+        distance = (drawn[:, None, :] != np.array(best)[None]).sum(axis=2).min(axis=1)
         return np.asarray(drawn[int(np.argmax(distance))])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from cosim.study.acquisition import candidates, maximize
 from cosim.study.improvement import Improvement, best_box
 from cosim.study.samplers.base import N_STARTUP, Sampler
-from cosim.study.samplers.eras import N_FRESH, Eras
+from cosim.study.samplers.eras import N_FAR, N_FRESH, Eras
 from cosim.study.samplers.problem import Floats, Problem, Values
 from cosim.study.space import Codes
 from cosim.study.surrogate.gp import FittedGP, fit
@@ -93,7 +93,7 @@ class GpSampler(Sampler):
         if eras.is_fresh:
             rows, n = eras.members(rows), eras.n_here()
             if n == 0:
-                return eras.far(self.space.random(rng, 200), self.codes, values), None
+                return eras.far(self.space.random(rng, N_FAR), self.codes, values), None
             if n < N_FRESH or len(rows) < 2:
                 return self._unseen(rng, seen), None
         choice = self._improve(rng, rows, seen)
@@ -105,7 +105,7 @@ class GpSampler(Sampler):
         pool = candidates(rng, self.space, self._elite(models, rows), seen)
         if not len(pool):
             return None
-        believed = [self._believe(one) for one in models]
+        believed = [one.believing(self.pending, self.pending_fidelity) for one in models]
         acquisition = self._acquisition(rng, models, believed, rows, pool)
         row, _ = maximize(acquisition, self.space, pool, seen)
         self._expected[row.tobytes()] = _expected(models[: self.n_goals], row)
@@ -172,12 +172,6 @@ class GpSampler(Sampler):
         if not good.any():
             return float(y.max())
         return float(model.standard_mean(self.codes[rows[good]]).min() if model.noise > NOISY else y[good].min())
-
-    def _believe(self, model: Surrogate) -> Surrogate:
-        """Return the model with pending points at the values that it expects of them."""
-        if isinstance(model, LadderGP) or not len(self.pending):
-            return model
-        return model.with_fantasies(self.pending, model.mean_var(self.pending)[0])
 
     def _unseen(self, rng: np.random.Generator, seen: Codes) -> Codes:
         """A uniform point, one that is not known if a few draws find it."""

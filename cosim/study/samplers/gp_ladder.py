@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from scipy.special import ndtri
 
@@ -93,16 +91,6 @@ class LadderSampler(GpSampler):
         logarithmic = (np.nanmin(self.y, axis=0) > 0.0).nonzero()[0]
         found[:, logarithmic] = np.log(found[:, logarithmic])
         return found
-
-    def _believe(self, model: Surrogate) -> Surrogate:
-        """Pending points tell their own level's part what it expects of them."""
-        if not isinstance(model, LadderGP) or not len(self.pending):
-            return model
-        parts = []
-        for level, part in zip(model.levels, model.parts, strict=True):
-            codes = self.pending[self.pending_fidelity == level]
-            parts.append(part.with_fantasies(codes, part.mean_var(codes)[0]) if len(codes) else part)
-        return replace(model, parts=tuple(parts))
 
     def _level(self, choice: Choice) -> int:
         """The fidelity to ask a point at."""

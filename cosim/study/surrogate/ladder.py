@@ -9,7 +9,7 @@ Quantification 4, 2014.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,11 @@ class LadderGP:
         w = self.scales * self.spread / np.array([part.spread for part in self.parts])
         covariance = sum(factor**2 * part.joint(codes)[1] for factor, part in zip(w, self.parts, strict=True))
         return self.center + self.spread * self.standard_mean(codes), np.asarray(self.inflation * covariance)
+
+    def believing(self, codes: Codes, level: Codes) -> LadderGP:
+        """The posterior with pending points [m, d], each of which tells its own level's part [m] what that expects of it."""
+        parts = [part.believing(codes[level == own], level[level == own]) for own, part in zip(self.levels, self.parts, strict=True)]
+        return replace(self, parts=tuple(parts))
 
     def bias(self, codes: Codes) -> tuple[Floats, Floats]:
         """Mean and standard deviation [m] of the truth less the lowest level, in the units of y."""
